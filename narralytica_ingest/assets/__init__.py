@@ -1,0 +1,1 @@
+"""The three assets. They say what, not how: no S3 call and no SQL here."""

@@ -1,0 +1,11 @@
+"""Where videos come from: the table that the API writes. Not made by this worker, so an external asset."""
+
+import dagster as dg
+
+ingest_jobs = dg.AssetSpec(
+    "ingest_jobs",
+    description="The job table: one row per request that a video become ready. Written by the API; see docs/job-table.md.",
+    group_name="ingest",
+    owners=["team:api"],
+    kinds={"postgres"},
+)

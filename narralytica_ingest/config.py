@@ -1,0 +1,80 @@
+"""Every setting of the worker, in one typed place.
+
+Settings come from environment variables with the prefix `NARRALYTICA_`. Nothing is read at import: call
+`load_settings()`. What belongs here is configuration alone; where the services really are (embedded or given) is
+worked out in `endpoints.py`.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings, each with its default. Times are seconds, sizes bytes, unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="NARRALYTICA_", frozen=True, extra="ignore")
+
+    home: Path = Field(Path(".narralytica"), description="Folder of all local state (made with mode 0700).")
+
+    # The services. Unset means: the embedded one under `home`.
+    postgres_url: SecretStr | None = Field(
+        None, description="Postgres of the tables, of Dagster and (by default) of the broker: `postgresql://…`."
+    )
+    broker_url: SecretStr | None = Field(
+        None, description="Celery broker, e.g. `redis://…` or `amqp://…`; unset: the Postgres above."
+    )
+    s3_endpoint_url: str | None = Field(
+        None, description="S3 endpoint; unset: the embedded server. `aws` means Amazon's own endpoints."
+    )
+    s3_region: str = Field("us-east-1", description="S3 region.")
+    s3_access_key_id: SecretStr | None = Field(None, description="Unset: the usual AWS credential chain.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Unset: the usual AWS credential chain.")
+    s3_bucket: str = Field("narralytica-media", description="Bucket of stored media files.")
+    s3_upload_bucket: str = Field(
+        "narralytica-uploads", description="Bucket to which `submit FILE` uploads; the API may use it too."
+    )
+    media_base_url: str | None = Field(
+        None, description="Base URL (CDN, gateway) of links to media files in the UI; unset: `s3://` references."
+    )
+
+    # The engine.
+    ui_port: int = Field(3000, ge=0, le=65535, description="Port of the Dagster UI on 127.0.0.1; 0 picks a free one.")
+    workers: int = Field(2, ge=1, description="Videos processed at once by `up`.")
+    dispatch_window: int = Field(20, ge=1, description="Most jobs dispatched or running at once.")
+    heartbeat_seconds: float = Field(2.0, gt=0, description="How often a run says that it lives, and looks for a cancel.")
+    lease_seconds: float = Field(
+        45.0, gt=0, description="How long a run's lease on a video lasts without a heartbeat; then the job is requeued."
+    )
+    redispatch_seconds: float = Field(60.0, gt=0, description="After how long a dispatched job without a run is emitted again.")
+
+    # Retries.
+    max_attempts: int = Field(4, ge=1, description="Failed attempts after which a job fails, unless the job says otherwise.")
+    retry_base_seconds: float = Field(5.0, ge=0, description="First delay after a transient failure; doubles each time.")
+    retry_max_seconds: float = Field(60.0, ge=0, description="Longest delay after a transient failure.")
+
+    # Sources and media.
+    max_height: int = Field(1080, ge=1, description="Greatest picture height chosen where a source offers several.")
+    socket_timeout_seconds: float = Field(20.0, gt=0, description="Longest silence of a source before it counts as gone.")
+    ffmpeg: Path | None = Field(None, description="ffmpeg; unset: the machine's own, else the bundled one.")
+    ffprobe: Path | None = Field(None, description="ffprobe; unset: the machine's own, else the bundled one.")
+    media_timeout_seconds: float = Field(
+        3600.0, gt=0, description="Longest time for one ffmpeg or ffprobe call on a media file."
+    )
+
+    # Upkeep.
+    sweep_grace_seconds: Annotated[float, Field(ge=0)] = Field(
+        86400.0, description="Age at which an object that no table row refers to is removed."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+
+def load_settings() -> Settings:
+    """The settings as the environment has them now. Raises pydantic's ValidationError with the setting's name."""
+    return Settings()

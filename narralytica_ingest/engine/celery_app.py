@@ -1,0 +1,34 @@
+"""The Celery settings that launcher and workers share."""
+
+from typing import Any
+
+TASK_QUEUE = "dagster"
+
+
+def app_args(broker_url: str, result_backend_url: str) -> dict[str, Any]:
+    """Arguments for dagster-celery's `make_app`.
+
+    A task is acknowledged when it starts and never redelivered by the broker: the job table's heartbeat is what brings
+    back lost work, on every broker alike. One task is prefetched, so that a queued run goes to the first free worker.
+    """
+    return {
+        "broker": broker_url,
+        "backend": result_backend_url,
+        "config_source": {
+            "worker_prefetch_multiplier": 1,
+            "task_acks_late": False,
+            "task_default_queue": TASK_QUEUE,
+            "worker_hijack_root_logger": False,
+            "worker_cancel_long_running_tasks_on_connection_loss": False,
+            "broker_connection_retry_on_startup": True,
+            "broker_transport_options": transport_options(broker_url),
+            "result_expires": 86400,
+        },
+    }
+
+
+def transport_options(broker_url: str) -> dict[str, Any]:
+    """Kombu's SQLAlchemy transport polls the database: often enough that a run starts within a moment."""
+    if broker_url.startswith("sqla+"):
+        return {"polling_interval": 0.25}
+    return {"visibility_timeout": 7 * 86400}

@@ -1,0 +1,48 @@
+"""The run launcher of `dagster.yaml`: runs go to Celery workers, and *Terminate* really stops them.
+
+Kombu's Postgres transport has no broadcast, so Celery's revoke never arrives. The run's own heartbeat sees that it is
+CANCELING and interrupts itself; here that state only has to be reported.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from dagster import StringSource
+from dagster._serdes import ConfigurableClassData
+from dagster_celery.launcher import CeleryRunLauncher
+
+from narralytica_ingest.engine.celery_app import TASK_QUEUE, app_args
+
+if TYPE_CHECKING:
+    from dagster._config import UserConfigSchema
+
+
+class IngestRunLauncher(CeleryRunLauncher):
+    """Launches runs on Celery with the settings of `celery_app`. Configured by the URLs of broker and result backend."""
+
+    def app_args(self) -> dict[str, Any]:
+        """What the workers use, too."""
+        return app_args(str(self.broker), str(self.backend))
+
+    def terminate(self, run_id: str) -> bool:
+        """Asks the run to stop: its heartbeat sees the state CANCELING within seconds, on whatever machine it is."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        self._instance.report_run_canceling(run)
+        return True
+
+    @property
+    def supports_resume_run(self) -> bool:
+        """A run is never resumed: its job is dispatched again, with a new lease."""
+        return False
+
+    @classmethod
+    def config_type(cls) -> "UserConfigSchema":
+        """`broker` and `backend`, as URLs or `{env: NAME}`."""
+        return {"broker": StringSource, "backend": StringSource}
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        """Made by Dagster from `dagster.yaml`."""
+        return cls(default_queue=TASK_QUEUE, inst_data=inst_data, **config_value)

@@ -1,0 +1,256 @@
+"""One run at work: its leases, its heartbeat, its scratch folder, and how it ends.
+
+Whatever starts a run (a job, the UI, a backfill, a re-execution), it goes through here before it touches anything.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from narralytica_ingest.config import Settings
+from narralytica_ingest.engine.classify import classify
+from narralytica_ingest.failures import FailureClass, IngestError, local, permanent, transient
+from narralytica_ingest.store import dispatch as dispatching
+from narralytica_ingest.store import leases, outcomes
+from narralytica_ingest.store.database import Database, Row
+from narralytica_ingest.store.leases import Dispatch, Lease, LeaseLost, NothingToDo
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What the session must know of its run. `canceling` asks the engine whether somebody terminated the run;
+    `report_canceling` tells it that the job's cancel ends the run, so that it ends as canceled and not as failed."""
+
+    run_id: str
+    dispatch: Dispatch | None
+    is_copy: bool  # a re-execution: its tags are another run's
+    canceling: Callable[[], bool]
+    report_canceling: Callable[[], None]
+
+
+@dataclass
+class RunSession:
+    """The leases of one run and everything that lives as long as they do. Use as a context manager."""
+
+    settings: Settings
+    database: Database
+    run: RunInfo
+    log: logging.Logger
+    _leases: dict[str, Lease] = field(default_factory=dict)
+    _stop_reason: IngestError | None = None
+    _progress: dict[str, Any] | None = None
+    _heart: threading.Thread | None = None
+    _closing: threading.Event = field(default_factory=threading.Event)
+    _answered: bool = False
+
+    # ---- what assets and IO managers use ------------------------------------------------------------------------
+
+    @property
+    def scratch(self) -> Path:
+        """The run's own folder for files on their way; gone when the run ends."""
+        folder = self.settings.home / "scratch" / self.run.run_id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def take(self, video_ids: Collection[str]) -> dict[str, Lease]:
+        """The leases on these videos, taken at the first call. Videos at work elsewhere are missing from the answer.
+
+        Returns nothing at all if the run's job moved on, was canceled, was answered, or must wait. A run that somebody
+        started by hand for one video gets an IngestError instead: `unknown_video` or `video_busy`.
+        """
+        wanted = [video_id for video_id in video_ids if video_id not in self._leases]
+        if wanted and not self._answered:
+            try:
+                self._leases |= self._take(wanted)
+            except NothingToDo as nothing:
+                self._answered = True
+                self.log.info("%s", nothing)
+                return {}
+            self._start_heart()
+        return {video_id: self._leases[video_id] for video_id in video_ids if video_id in self._leases}
+
+    def lease(self, video_id: str) -> Lease:
+        """The lease that this run holds. Raises LeaseLost if it does not hold it (any more)."""
+        if video_id not in self._leases:
+            raise LeaseLost([video_id])
+        return self._leases[video_id]
+
+    def video(self, video_id: str) -> Row:
+        """The row of the video in `videos`."""
+        rows = self.database.all("SELECT * FROM videos WHERE video_id = %s", (video_id,))
+        if not rows:
+            raise _unknown_video(video_id)
+        return rows[0]
+
+    def progress(self, stage: str, done: int, total: int | None = None, rate: float | None = None) -> None:
+        """What the run is doing now (bytes, bytes per second); the next heartbeat writes it. Cheap: call it often."""
+        self._progress = {"stage": stage, "bytes": done, "total": total, "rate": rate}
+
+    def forget(self, video_id: str) -> None:
+        """The video joined another one: this run has no more business with it."""
+        self._leases.pop(video_id, None)
+        self._answered = True
+
+    @contextmanager
+    def stage(self, name: str, video_id: str | None = None) -> Iterator[None]:
+        """A piece of work. A failure in it is classified, ends the run's leases with its verdict, and is raised on as
+        Dagster's Failure; an interrupt is raised on as it is."""
+        started = time.monotonic()
+        self.progress(name, 0)
+        try:
+            yield
+        except Exception as error:
+            failure = self._stop_reason or classify(error)
+            if failure is not error:
+                self.log.exception("stage %s of %s failed", name, video_id or "several videos")
+            self._end(failure)
+            raise as_dagster_failure(failure) from error
+        except BaseException:
+            self._end(self._stop_reason or _interrupted())
+            raise
+        self.log.info("stage %s of %s took %.1f s", name, video_id or "several videos", time.monotonic() - started)
+
+    # ---- life ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> "RunSession":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """Gives back whatever is still held, however the run ended, and removes the scratch folder."""
+        interrupted = error is not None and not isinstance(error, Exception)
+        if self._stop_reason is not None or interrupted:
+            self._end(self._stop_reason or _interrupted())
+        else:
+            self._end(transient("run_ended_early", "The run ended before the video was ready; it is tried again."))
+        shutil.rmtree(self.settings.home / "scratch" / self.run.run_id, ignore_errors=True)
+
+    def _take(self, video_ids: list[str]) -> dict[str, Lease]:
+        dispatch = None if self.run.is_copy else self.run.dispatch
+        seconds = self.settings.lease_seconds
+        if dispatch is None:
+            with self.database.transaction() as connection:
+                taken = leases.take(connection, self.run.run_id, video_ids, seconds)
+            if not taken and len(video_ids) == 1:
+                self.video(video_ids[0])
+                raise _busy(video_ids[0])
+            return taken
+        return self._take_for_job(dispatch, video_ids, seconds)
+
+    def _take_for_job(self, dispatch: Dispatch, video_ids: list[str], seconds: float) -> dict[str, Lease]:
+        with self.database.transaction() as connection:
+            force = leases.is_forced(connection, dispatch)
+            if not force and dispatching.answer_dispatched(connection, dispatch.job_id, dispatch.attempt):
+                raise NothingToDo(f"{video_ids[0]} is ready: job {dispatch.job_id} is answered")
+            taken = leases.take(connection, self.run.run_id, video_ids, seconds, force=force)
+            bound = [leases.bind(connection, dispatch, lease) for lease in taken.values()]
+            if taken and not any(bound):
+                connection.rollback()
+                raise NothingToDo(f"job {dispatch.job_id} is no longer at attempt {dispatch.attempt}: nothing to do")
+            if not taken:
+                leases.wait_for_video(connection, dispatch)
+        if not taken:
+            raise NothingToDo(f"{video_ids[0]} is at work in another run: job {dispatch.job_id} waits for it")
+        return taken
+
+    def _end(self, failure: IngestError) -> None:
+        """Ends every lease that is still held with `failure` as the verdict on an unfinished job. Done once."""
+        self._closing.set()
+        held, self._leases = self._leases, {}
+        if self._heart is not None and self._heart is not threading.current_thread():
+            self._heart.join(timeout=10)
+        if not held or isinstance(failure, LeaseLost):
+            return
+        policy = outcomes.retry_policy(self.settings)
+        with self.database.transaction() as connection:
+            for lease in held.values():
+                verdict = outcomes.end_run(connection, lease, failure, policy)
+                if verdict is not None:
+                    self.log.warning(
+                        "%s: %s, failures %d, next try %s", lease.video_id, failure, verdict.failures, verdict.not_before
+                    )
+
+    # ---- the heartbeat -------------------------------------------------------------------------------------------
+
+    def _start_heart(self) -> None:
+        if self._heart is None:
+            self._heart = threading.Thread(target=self._beat_until_closed, name="heartbeat", daemon=True)
+            self._heart.start()
+
+    def _beat_until_closed(self) -> None:
+        parent, last_good = os.getppid(), time.monotonic()
+        while not self._closing.wait(self.settings.heartbeat_seconds):
+            try:
+                reason = self._beat()
+                last_good = time.monotonic()
+            except Exception as error:  # a database that is away for a moment must not end the run
+                self.log.warning("heartbeat failed: %s", error)
+                reason = None
+                if time.monotonic() - last_good > self.settings.lease_seconds:
+                    reason = LeaseLost(self._leases)
+            if os.getppid() != parent:
+                reason = local("worker_lost", "The worker of this run was killed; the job is tried again.")
+            if reason is not None:
+                self._interrupt(reason)
+                return
+
+    def _beat(self) -> IngestError | None:
+        with self.database.transaction() as connection:
+            renewal = leases.renew(
+                connection, dict(self._leases), self.run.run_id, self.settings.lease_seconds, self._progress
+            )
+        if renewal.lost:
+            return LeaseLost(renewal.lost)
+        if renewal.cancel_requested:
+            self.run.report_canceling()
+            return outcomes.canceled()
+        return outcomes.canceled() if self.run.canceling() else None
+
+    def _interrupt(self, reason: IngestError) -> None:
+        """Stops the run's main thread wherever it is, again and again until it ends: SIGINT also ends a blocking read.
+
+        Dagster turns the signal into an exception of its own; a library that swallows one meets the next.
+        """
+        self._stop_reason = reason
+        self.log.warning("stopping: %s", reason)
+        main = threading.main_thread().ident
+        assert main is not None
+        while not self._closing.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+            self._closing.wait(3.0)
+
+
+def as_dagster_failure(failure: IngestError) -> dg.Failure:
+    """The failure as Dagster shows it best: the sentence first, class and code beside it."""
+    return dg.Failure(
+        description=failure.message,
+        metadata={"error_class": failure.failure_class.value, "error_code": failure.code},
+        allow_retries=False,
+    )
+
+
+def _unknown_video(video_id: str) -> IngestError:
+    return permanent(
+        "unknown_video", f"No video {video_id} is known: insert a job for its source; the job makes the partition."
+    )
+
+
+def _busy(video_id: str) -> IngestError:
+    return IngestError(
+        FailureClass.LOCAL,
+        "video_busy",
+        f"Another run is at work on {video_id}: wait for it or terminate it, then materialize again.",
+    )
+
+
+def _interrupted() -> IngestError:
+    return local("interrupted", "The worker was stopped during the run; the job is tried again.")

@@ -1,0 +1,91 @@
+"""From new jobs to their videos: works out the identity, answers what is ready already, and says no to bad input.
+
+The dispatch sensor does this for every job; `submit` does it too, so that a known video is answered at once.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from narralytica_ingest.config import Settings
+from narralytica_ingest.endpoints import Endpoints
+from narralytica_ingest.failures import FailureClass, IngestError, permanent
+from narralytica_ingest.object_store.client import make_client
+from narralytica_ingest.object_store.media import ObjectRef, stat
+from narralytica_ingest.sources.identity import identify_upload, identify_url, parse_upload_ref
+from narralytica_ingest.store import dispatch, outcomes
+from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.dispatch import NewJob, VideoKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+
+# Identities worked out in one go; a tick has a minute, and an upload costs a HEAD.
+BATCH = 200
+
+
+class Intake:
+    """Gives jobs their videos. `endpoints` say where uploads are looked up."""
+
+    def __init__(self, settings: Settings, endpoints: Endpoints) -> None:
+        self._settings = settings
+        self._endpoints = endpoints
+        self._database = Database(endpoints.postgres_url)
+
+    def admit(self, job_ids: Sequence[UUID] | None = None) -> None:
+        """Identifies new jobs (all, or these), fails the impossible ones, and answers those whose video is ready.
+
+        One bad job delays no other. If the object store is away, jobs with uploads stay as they are.
+        """
+        with self._database.transaction() as connection:
+            new = dispatch.unidentified(connection, BATCH, job_ids)
+        for job in new:
+            self._admit_one(job)
+        with self._database.transaction() as connection:
+            dispatch.cancel_requested(connection)
+            dispatch.answer_ready(connection)
+
+    def _admit_one(self, job: NewJob) -> None:
+        try:
+            key = self._identify(job)
+            with self._database.transaction() as connection:
+                dispatch.attach(connection, job.job_id, key)
+        except IngestError as error:
+            if error.code == "database_away":
+                raise
+            log.warning("job %s: %s", job.job_id, error)
+            self._refuse(job, error)
+        except Exception as error:
+            log.exception("job %s could not be identified", job.job_id)
+            self._refuse(job, permanent("unidentifiable", f"The source cannot be understood ({type(error).__name__})."))
+
+    def _refuse(self, job: NewJob, error: IngestError) -> None:
+        policy = outcomes.retry_policy(self._settings)
+        with self._database.transaction() as connection:
+            outcomes.refuse(connection, job.job_id, job.attempt, error, policy)
+
+    def _identify(self, job: NewJob) -> VideoKey:
+        reference = job.upload_ref or job.source_url or ""
+        if job.upload_ref is None and not reference.lower().startswith("s3://"):
+            return VideoKey(**vars(identify_url(reference)), upload_version=None)
+        bucket, name = parse_upload_ref(reference)
+        try:
+            found = stat(self._client, ObjectRef(bucket, name))
+        except IngestError as error:
+            if error.code != "object_missing":
+                raise
+            raise IngestError(
+                FailureClass.PERMANENT,
+                "upload_missing",
+                f"There is no object s3://{bucket}/{name}: upload it first, then `retry` the job.",
+            ) from error
+        identity = identify_upload(reference, found.version, self._settings.s3_upload_bucket)
+        return VideoKey(**vars(identity), upload_version=found.etag)
+
+    @cached_property
+    def _client(self) -> "S3Client":
+        return make_client(self._endpoints.s3)

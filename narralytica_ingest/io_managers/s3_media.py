@@ -1,0 +1,78 @@
+"""Media files in S3: streaming, content-addressed, idempotent. The row in `media_files` is the commit point."""
+
+import time
+from typing import Any
+
+import dagster as dg
+
+from narralytica_ingest.engine.run_session import RunSession
+from narralytica_ingest.failures import permanent
+from narralytica_ingest.io_managers.values import LocalFile, NewMedia, StoredMedia
+from narralytica_ingest.resources.media_store import MediaStore
+from narralytica_ingest.store.artifacts import MediaFile, commit_media_files
+
+
+class S3MediaIOManager(dg.IOManager):
+    """Stores NewMedia, passes StoredMedia through, and loads an upstream asset as StoredMedia."""
+
+    def __init__(self, session: RunSession, store: MediaStore) -> None:
+        self._session = session
+        self._store = store
+
+    def handle_output(self, context: dg.OutputContext, obj: NewMedia | StoredMedia) -> None:
+        """Publishes every file, then commits their rows in one transaction."""
+        if isinstance(obj, StoredMedia):
+            context.add_output_metadata(self._describe(obj.file, stored_now=False))
+            return
+        with self._session.stage("store", obj.video_id):
+            lease = self._session.lease(obj.video_id)
+            published = [self._publish(file) for file in obj.files]
+            with self._session.database.transaction() as connection:
+                commit_media_files(connection, lease, [row for row, _ in published])
+        row, fresh = published[0]
+        context.add_output_metadata(self._describe(row, stored_now=fresh))
+
+    def load_input(self, context: dg.InputContext) -> StoredMedia | dict[str, StoredMedia]:
+        """The upstream asset's stored file: one, or for a range of partitions a dict by video."""
+        upstream = context.upstream_output
+        assert upstream is not None and upstream.asset_key is not None
+        kind = upstream.asset_key.path[-1]
+        keys = list(context.asset_partition_keys)
+        with self._session.stage("read"):
+            found = self._store.stored(kind, keys, self._session.run.run_id, self._session.scratch)
+            missing = [key for key in keys if key not in found]
+            if missing:
+                raise permanent(
+                    "not_ingested", f"{missing[0]} has no stored {kind} yet: materialize {kind} first, or submit a job."
+                )
+        return found if len(keys) > 1 else found[keys[0]]
+
+    def _publish(self, file: LocalFile) -> tuple[MediaFile, bool]:
+        done, started = 0, time.monotonic()
+
+        def on_bytes(count: int) -> None:
+            nonlocal done
+            done += count
+            rate = done / max(time.monotonic() - started, 0.001)
+            self._session.progress("store", done, file.size_bytes, rate)
+
+        return self._store.publish(file, on_bytes)
+
+    def _describe(self, file: MediaFile, *, stored_now: bool) -> dict[str, Any]:
+        return {
+            "object": self._store.link(file),
+            "object_key": file.object_key,
+            "sha256": file.sha256,
+            "size_bytes": dg.MetadataValue.int(file.size_bytes),
+            "content_type": file.content_type,
+            "bytes_stored_now": file.size_bytes if stored_now else 0,
+        }
+
+
+@dg.io_manager(
+    required_resource_keys={"run_session", "media_store"}, description="Media files in S3, under their content."
+)
+def s3_media(context: dg.InitResourceContext) -> S3MediaIOManager:
+    """Made once per run."""
+    resources: Any = context.resources
+    return S3MediaIOManager(resources.run_session, resources.media_store)

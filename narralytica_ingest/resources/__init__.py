@@ -1,0 +1,1 @@
+"""Dagster resources: what assets, sensors and IO managers are given."""

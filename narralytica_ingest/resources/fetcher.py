@@ -1,0 +1,162 @@
+"""How a video's original comes to the worker's disk: from its URL, or from its upload."""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from narralytica_ingest.config import Settings, load_settings
+from narralytica_ingest.engine.run_session import RunSession
+from narralytica_ingest.failures import permanent
+from narralytica_ingest.io_managers.values import LocalFile, NewMedia
+from narralytica_ingest.object_store import media as objects
+from narralytica_ingest.object_store.media import ObjectRef
+from narralytica_ingest.resources.media_store import MediaStore
+from narralytica_ingest.store import dispatch
+from narralytica_ingest.store.database import Row
+
+
+class JoinedKnownVideo(Exception):
+    """Extraction showed that this is a video that we know: its job went there, and this run has nothing to make."""
+
+    def __init__(self, known: str) -> None:
+        super().__init__(f"the source is the known video {known}")
+        self.known = known
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Fetches originals into the run's scratch folder."""
+
+    settings: Settings
+    session: RunSession
+    store: MediaStore
+
+    def fetch(self, video_id: str) -> NewMedia:
+        """The original and what the source says about it, ready to be stored.
+
+        Raises IngestError as the source's failure is classified, and JoinedKnownVideo.
+        """
+        video = self.session.video(video_id)
+        if video["upload_ref"]:
+            return NewMedia(video_id, (self._upload(video),))
+        path, info, byte_exact = self._from_url(video)
+        original = self._original(path)
+        if not byte_exact:
+            info = info | {"joined_by": "narralytica-ingest"}
+        return NewMedia(video_id, (original, self._source_info(info)))
+
+    # ---- uploads -------------------------------------------------------------------------------------------------
+
+    def _upload(self, video: Row) -> LocalFile:
+        bucket, key = video["upload_ref"].removeprefix("s3://").split("/", 1)
+        ref = ObjectRef(bucket, key, video["upload_version"])
+        total = objects.stat(self.store.client, ref).size_bytes
+        path = self.session.scratch / "upload"
+        done, started = 0, time.monotonic()
+
+        def on_bytes(count: int) -> None:
+            nonlocal done
+            done += count
+            self.session.progress("fetch", done, total, done / max(time.monotonic() - started, 0.001))
+
+        objects.download(self.store.client, ref, path, on_bytes)
+        file = self._original(path, copy_from=ref)
+        if video["video_id"].startswith("upload-") and key.startswith("sha256/") and bucket == self.settings.s3_upload_bucket:
+            claimed = key.split("/")[1]
+            if claimed != file.sha256:
+                raise permanent(
+                    "upload_checksum_differs",
+                    "The uploaded object does not have the SHA-256 that its key claims: upload the file again.",
+                )
+        return file
+
+    # ---- URLs ----------------------------------------------------------------------------------------------------
+
+    def _from_url(self, video: Row) -> tuple[Path, dict[str, Any], bool]:
+        from narralytica_ingest.media.remux import join_streams
+        from narralytica_ingest.media.tools import find_tools
+        from narralytica_ingest.sources.fetching import FetchOptions, Progress
+        from narralytica_ingest.sources.ytdlp import fetch_url
+
+        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
+        options = FetchOptions(
+            max_height=int(video["options"].get("max_height") or self.settings.max_height),
+            socket_timeout=self.settings.socket_timeout_seconds,
+            ffmpeg=tools.ffmpeg,
+        )
+
+        def on_progress(now: Progress) -> None:
+            self.session.progress(now.stage, now.bytes, now.total, now.rate)
+
+        fetched = fetch_url(
+            video["source_url"], self.session.scratch, options, on_progress, lambda alias: self._learn(video, alias)
+        )
+        if fetched.byte_exact:
+            return fetched.parts[0], fetched.info, True
+        joined = join_streams(fetched.parts, self.session.scratch, tools)
+        for part in fetched.parts:
+            part.unlink()
+        return joined, fetched.info, False
+
+    def _learn(self, video: Row, alias: str) -> None:
+        """Another name for the video; if it is a known video's name, this one joins it."""
+        video_id = video["video_id"]
+        lease = self.session.lease(video_id)
+        with self.session.database.transaction() as connection:
+            owner = dispatch.learn_alias(connection, alias, video_id)
+            if owner != video_id:
+                dispatch.join_known_video(connection, lease, owner)
+        if owner != video_id:
+            self.session.forget(video_id)
+            raise JoinedKnownVideo(owner)
+
+    # ---- files ---------------------------------------------------------------------------------------------------
+
+    def _original(self, path: Path, copy_from: ObjectRef | None = None) -> LocalFile:
+        """Measures the file and gives it its content's name, under which the run's other assets find it."""
+        from narralytica_ingest.media.integrity import sha256_file
+        from narralytica_ingest.media.probe import probe
+        from narralytica_ingest.media.tools import find_tools
+
+        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
+        measured = probe(path, tools, audio_needed=True)
+        sha256 = sha256_file(path)
+        named = path.with_name(f"{sha256}.{measured.extension}")
+        path.replace(named)
+        return LocalFile(
+            kind="raw_video",
+            path=named,
+            size_bytes=named.stat().st_size,
+            sha256=sha256,
+            extension=measured.extension,
+            content_type=measured.content_type,
+            probe=asdict(measured),
+            copy_from=copy_from,
+        )
+
+    def _source_info(self, info: dict[str, Any]) -> LocalFile:
+        from narralytica_ingest.media.integrity import sha256_file
+
+        path = self.session.scratch / "source_info.json"
+        path.write_text(json.dumps(info, ensure_ascii=False, sort_keys=True, indent=1), encoding="utf-8")
+        return LocalFile(
+            kind="source_info",
+            path=path,
+            size_bytes=path.stat().st_size,
+            sha256=sha256_file(path),
+            extension="json",
+            content_type="application/json",
+        )
+
+
+@dg.resource(
+    required_resource_keys={"run_session", "media_store"}, description="Fetches a video's original from its source."
+)
+def fetcher(context: dg.InitResourceContext) -> Fetcher:
+    """Made once per run."""
+    resources: Any = context.resources
+    return Fetcher(load_settings(), resources.run_session, resources.media_store)

@@ -1,0 +1,132 @@
+"""The object store and the rows about it, as the IO manager and the assets use them."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from narralytica_ingest.config import Settings, load_settings
+from narralytica_ingest.endpoints import S3Endpoint, resolve_endpoints
+from narralytica_ingest.io_managers.values import LocalFile, StoredMedia
+from narralytica_ingest.object_store import media
+from narralytica_ingest.object_store.media import ObjectRef, OnBytes
+from narralytica_ingest.store.artifacts import MediaFile
+from narralytica_ingest.store.database import Database, Row
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_FILES = """
+SELECT f.* FROM media_files f JOIN videos v USING (video_id)
+ WHERE f.video_id = ANY(%(video_ids)s) AND f.kind = ANY(%(kinds)s)
+   AND f.generation = coalesce(CASE WHEN v.lease_run_id = %(run_id)s THEN v.lease_generation END,
+                               nullif(v.generation, 0), f.generation)
+"""
+
+
+@dataclass(frozen=True)
+class MediaStore:
+    """Media files: rows in Postgres, bytes in S3."""
+
+    settings: Settings
+    database: Database
+    endpoint: S3Endpoint
+
+    @cached_property
+    def client(self) -> "S3Client":
+        """dagster-aws' S3 resource makes the client, with the endpoint of this installation."""
+        from dagster_aws.s3 import S3Resource
+
+        client: S3Client = S3Resource(
+            endpoint_url=self.endpoint.url,
+            region_name=self.endpoint.region,
+            aws_access_key_id=self.endpoint.access_key_id,
+            aws_secret_access_key=self.endpoint.secret_access_key,
+            max_attempts=4,
+        ).get_client()
+        return client
+
+    def stored(self, kind: str, video_ids: list[str], run_id: str, scratch: Path) -> dict[str, StoredMedia]:
+        """The stored files of a kind, by video: those of the generation that the run builds, else the served ones."""
+        values = {"video_ids": video_ids, "kinds": [kind, "source_info"], "run_id": run_id}
+        rows = self.database.all(_FILES, values)
+        infos = {row["video_id"]: _media_file(row) for row in rows if row["kind"] == "source_info"}
+        return {
+            row["video_id"]: self._stored(row["video_id"], _media_file(row), infos.get(row["video_id"]), scratch)
+            for row in rows
+            if row["kind"] == kind
+        }
+
+    def is_there(self, stored: StoredMedia) -> bool:
+        """Whether the bucket still has what the row says, by one HEAD."""
+        return media.is_stored(self.client, _ref(stored.file), stored.file.size_bytes)
+
+    def publish(self, file: LocalFile, on_bytes: OnBytes | None = None) -> tuple[MediaFile, bool]:
+        """Stores a file under its content. Returns its row, and whether bytes had to be stored at all."""
+        ref = ObjectRef(self.settings.s3_bucket, media.object_key(file.sha256, file.extension))
+        fresh = media.publish(
+            self.client,
+            file.path,
+            ref,
+            content_type=file.content_type,
+            sha256=file.sha256,
+            copy_from=file.copy_from,
+            on_bytes=on_bytes,
+        )
+        row = MediaFile(
+            kind=file.kind,
+            bucket=ref.bucket,
+            object_key=ref.key,
+            size_bytes=file.size_bytes,
+            sha256=file.sha256,
+            content_type=file.content_type,
+            language=file.language,
+            probe=file.probe,
+        )
+        return row, fresh
+
+    def link(self, file: MediaFile) -> dg.MetadataValue[Any]:
+        """A link for the UI: below the configured base URL, else the object's `s3://` name."""
+        if self.settings.media_base_url:
+            return dg.MetadataValue.url(f"{self.settings.media_base_url.rstrip('/')}/{file.object_key}")
+        return dg.MetadataValue.path(str(_ref(file)))
+
+    def _stored(self, video_id: str, file: MediaFile, info: MediaFile | None, scratch: Path) -> StoredMedia:
+        def open_local() -> Path:
+            # The name is the content's, so a file that is there is the right one.
+            path = scratch / Path(file.object_key).name
+            if not path.exists():
+                partial = path.with_name(path.name + ".part")
+                media.download(self.client, _ref(file), partial)
+                partial.replace(path)
+            return path
+
+        def source_info() -> dict[str, Any] | None:
+            if info is None:
+                return None
+            path = scratch / Path(info.object_key).name
+            media.download(self.client, _ref(info), path)
+            loaded: dict[str, Any] = json.loads(path.read_bytes())
+            path.unlink()
+            return loaded
+
+        return StoredMedia(video_id, file, open_local, source_info)
+
+
+def _media_file(row: Row) -> MediaFile:
+    return MediaFile(**{name: row[name] for name in MediaFile.__dataclass_fields__})
+
+
+def _ref(file: MediaFile) -> ObjectRef:
+    return ObjectRef(file.bucket, file.object_key)
+
+
+@dg.resource(description="Media files: rows in Postgres, bytes in S3.")
+def media_store(_: dg.InitResourceContext) -> MediaStore:
+    """Resolved when a run starts, never when definitions load."""
+    settings = load_settings()
+    endpoints = resolve_endpoints(settings)
+    return MediaStore(settings, Database(endpoints.postgres_url), endpoints.s3)

@@ -1,0 +1,54 @@
+"""Jobs to runs: the sensor that watches the job table."""
+
+import dagster as dg
+
+from narralytica_ingest.config import Settings, load_settings
+from narralytica_ingest.endpoints import resolve_endpoints
+from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
+from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.intake import Intake
+from narralytica_ingest.partitions import videos
+from narralytica_ingest.store import dispatch as table
+from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.dispatch import Dispatched
+
+INGEST_JOB = "ingest"
+
+
+@dg.sensor(
+    name="dispatch",
+    job_name=INGEST_JOB,
+    minimum_interval_seconds=1,  # Dagster's own loop makes it five
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Identifies new jobs, answers known videos, claims the rest and asks for one run each.",
+)
+def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """One look at the job table. What is claimed and gets lost on the way is emitted again with the same run key."""
+    try:
+        claimed = _claim(load_settings())
+    except IngestError as error:
+        if error.failure_class is FailureClass.LOCAL:
+            return dg.SkipReason(error.message)
+        raise
+    if not claimed:
+        return dg.SkipReason("No job to dispatch.")
+    return dg.SensorResult(
+        run_requests=[_request(job) for job in claimed],
+        dynamic_partitions_requests=[videos.build_add_request(sorted({job.video_id for job in claimed}))],
+    )
+
+
+def _claim(settings: Settings) -> list[Dispatched]:
+    endpoints = resolve_endpoints(settings)
+    Intake(settings, endpoints).admit()
+    with Database(endpoints.postgres_url).transaction() as connection:
+        lost = table.emit_again(connection, settings.redispatch_seconds)
+        return lost + table.claim(connection, settings.dispatch_window)
+
+
+def _request(job: Dispatched) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=job.run_key,
+        partition_key=job.video_id,
+        tags={JOB_TAG: str(job.job_id), ATTEMPT_TAG: str(job.attempt), "dagster/priority": str(job.priority)},
+    )

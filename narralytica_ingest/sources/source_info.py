@@ -1,0 +1,55 @@
+"""What is kept of the information that yt-dlp extracts: facts about the video, never a key to it.
+
+What belongs here: pure functions over yt-dlp's (already sanitised) dictionary. Signed media URLs, headers, cookies and
+request data are dropped by naming what is kept.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+_FACTS = (
+    "id title fulltitle alt_title display_id description "
+    "channel channel_id channel_url channel_follower_count channel_is_verified "
+    "uploader uploader_id uploader_url creators series season_number episode episode_number "
+    "upload_date timestamp release_date release_timestamp release_year modified_date modified_timestamp "
+    "duration chapters tags categories language license location age_limit availability media_type "
+    "live_status was_live playable_in_embed view_count like_count dislike_count comment_count repost_count average_rating "
+    "webpage_url original_url webpage_url_domain extractor extractor_key "
+    "format_id ext protocol vcodec acodec width height fps dynamic_range aspect_ratio tbr vbr abr asr audio_channels "
+    "filesize filesize_approx"
+).split()
+_FORMAT_FACTS = (
+    "format_id ext protocol container vcodec acodec width height fps dynamic_range tbr vbr abr asr audio_channels language "
+    "language_preference format_note filesize"
+).split()
+
+
+def kept_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages."""
+    kept = {name: info[name] for name in _FACTS if info.get(name) is not None}
+    if info.get("direct"):  # a bare file: these are its Last-Modified, which says nothing about publication
+        for name in ("timestamp", "upload_date"):
+            kept.pop(name, None)
+    for name in ("webpage_url", "original_url"):
+        if name in kept:
+            kept[name] = _without_login(str(kept[name]))
+    kept["formats"] = [_format_facts(each) for each in info.get("requested_formats") or ()]
+    kept["subtitles"] = sorted(name for name in info.get("subtitles") or () if name != "live_chat")
+    kept["automatic_captions"] = sorted(info.get("automatic_captions") or ())
+    if info.get("thumbnail"):
+        kept["thumbnail"] = _without_query(str(info["thumbnail"]))
+    return kept
+
+
+def _format_facts(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: chosen[name] for name in _FORMAT_FACTS if chosen.get(name) is not None}
+
+
+def _without_login(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+
+def _without_query(url: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(query="", fragment=""))

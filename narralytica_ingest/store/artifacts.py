@@ -1,0 +1,140 @@
+"""What a run commits: media files and metadata, and the one decision when a video is done.
+
+Every commit is fenced by the lease and asks, in the same transaction, whether the generation is complete.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from narralytica_ingest.store.database import Connection, Row
+from narralytica_ingest.store.leases import Lease, fence
+
+
+@dataclass(frozen=True)
+class MediaFile:
+    """A stored object of a video: `kind`, where it is, and what it measures. `size_bytes` and `sha256` are of the
+    object's bytes; `probe` holds what ffprobe measured, where that applies."""
+
+    kind: str
+    bucket: str
+    object_key: str
+    size_bytes: int
+    sha256: str
+    content_type: str
+    language: str | None = None
+    probe: dict[str, Any] | None = None
+
+
+_UPSERT_FILE = """
+INSERT INTO media_files (video_id, generation, kind, language, bucket, object_key, size_bytes, sha256, content_type,
+                         probe, lease_epoch)
+VALUES (%(video_id)s, %(generation)s, %(kind)s, %(language)s, %(bucket)s, %(object_key)s, %(size_bytes)s, %(sha256)s,
+        %(content_type)s, %(probe)s, %(epoch)s)
+ON CONFLICT (video_id, generation, kind, coalesce(language, '')) DO UPDATE
+   SET bucket = excluded.bucket, object_key = excluded.object_key, size_bytes = excluded.size_bytes,
+       sha256 = excluded.sha256, content_type = excluded.content_type, probe = excluded.probe,
+       lease_epoch = excluded.lease_epoch
+ WHERE media_files.lease_epoch <= excluded.lease_epoch
+"""
+
+_CONTENT = "UPDATE videos SET content_sha256 = %s WHERE video_id = %s"
+
+
+def commit_media_files(connection: Connection, lease: Lease, files: Sequence[MediaFile]) -> None:
+    """Makes stored objects the video's files, all or none. Raises LeaseLost if the video is somebody else's now."""
+    fence(connection, [lease])
+    for file in files:
+        values = vars(file) | {"video_id": lease.video_id, "generation": lease.generation, "epoch": lease.epoch}
+        values["probe"] = None if file.probe is None else Jsonb(file.probe)
+        connection.execute(_UPSERT_FILE, values)
+        if file.kind == "raw_video":
+            connection.execute(_CONTENT, (file.sha256, lease.video_id))
+    complete(connection, [lease])
+
+
+# One statement for any number of videos: the rows travel as one JSON value, typed by the table itself.
+_METADATA_COLUMNS = """
+title, description, channel_id, channel, channel_url, published_at, language, tags, categories, chapters, thumbnail_url,
+webpage_url, declared_duration_seconds, declared_width, declared_height, measured_container, measured_duration_seconds,
+measured_size_bytes, measured_bit_rate, measured_width, measured_height, measured_frame_rate, measured_video_codec,
+measured_audio_codec, measured_audio_channels, measured_audio_sample_rate, origins
+"""
+METADATA_COLUMNS = tuple(name.strip() for name in _METADATA_COLUMNS.split(","))
+
+_UPSERT_METADATA = f"""
+INSERT INTO video_metadata (video_id, generation, lease_epoch, {_METADATA_COLUMNS})
+SELECT video_id, generation, lease_epoch, {_METADATA_COLUMNS}
+  FROM jsonb_populate_recordset(NULL::video_metadata, %s)
+ON CONFLICT (video_id, generation) DO UPDATE
+   SET lease_epoch = excluded.lease_epoch, {", ".join(f"{name} = excluded.{name}" for name in METADATA_COLUMNS)}
+ WHERE video_metadata.lease_epoch <= excluded.lease_epoch
+"""
+
+
+def commit_metadata(connection: Connection, leases: Mapping[str, Lease], rows: Sequence[Row]) -> None:
+    """Upserts one row per video, all in one statement. `rows` hold `video_id` and METADATA_COLUMNS.
+
+    Raises LeaseLost if any of the videos is somebody else's now; then none is written.
+    """
+    mine = [leases[row["video_id"]] for row in rows]
+    fence(connection, mine)
+    fenced = [
+        row | {"generation": lease.generation, "lease_epoch": lease.epoch} for row, lease in zip(rows, mine, strict=True)
+    ]
+    connection.execute(_UPSERT_METADATA, (Jsonb(fenced),))
+    complete(connection, mine)
+
+
+# ------------------------------------------------------------------------------------------------------------------
+# Done is decided here and nowhere else: original, audio and metadata of one generation are there.
+# ------------------------------------------------------------------------------------------------------------------
+_COMPLETE = """
+UPDATE videos v
+   SET status = 'ready', generation = v.lease_generation, ready_at = CASE WHEN v.status = 'ready'
+           AND v.generation = v.lease_generation THEN v.ready_at ELSE now() END,
+       error_class = NULL, error_code = NULL, error_message = NULL
+ WHERE v.video_id = ANY(%(video_ids)s)
+   AND EXISTS (SELECT FROM media_files f
+                WHERE f.video_id = v.video_id AND f.generation = v.lease_generation AND f.kind = 'raw_video')
+   AND EXISTS (SELECT FROM media_files f
+                WHERE f.video_id = v.video_id AND f.generation = v.lease_generation AND f.kind = 'audio_track')
+   AND EXISTS (SELECT FROM video_metadata m
+                WHERE m.video_id = v.video_id AND m.generation = v.lease_generation)
+RETURNING v.video_id
+"""
+
+_SUCCEED = """
+UPDATE ingest_jobs j
+   SET status = 'succeeded', outcome = CASE WHEN j.status = 'running' THEN 'ingested' ELSE 'deduplicated' END,
+       finished_at = now(), not_before = NULL, progress = NULL,
+       error_class = NULL, error_code = NULL, error_message = NULL
+  FROM videos v
+ WHERE v.video_id = j.video_id AND v.video_id = ANY(%(video_ids)s)
+   AND ((j.status = 'running' AND j.run_id = v.lease_run_id)
+        OR (j.status = 'queued' AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb))
+"""
+
+_DROP_OLD_FILES = """
+DELETE FROM media_files f USING videos v
+ WHERE f.video_id = v.video_id AND f.generation < v.generation AND v.video_id = ANY(%(video_ids)s)
+"""
+
+_DROP_OLD_METADATA = """
+DELETE FROM video_metadata m USING videos v
+ WHERE m.video_id = v.video_id AND m.generation < v.generation AND v.video_id = ANY(%(video_ids)s)
+"""
+
+
+def complete(connection: Connection, leases: Collection[Lease]) -> None:
+    """Makes the videos ready whose generation is whole, and their jobs succeeded; the trigger announces both.
+
+    The caller holds the fence. Rows of older generations go; their objects are swept when nothing refers to them.
+    """
+    rows = connection.execute(_COMPLETE, {"video_ids": [lease.video_id for lease in leases]}).fetchall()
+    done = {"video_ids": [row["video_id"] for row in rows]}
+    if rows:
+        for statement in (_SUCCEED, _DROP_OLD_FILES, _DROP_OLD_METADATA):
+            connection.execute(statement, done)

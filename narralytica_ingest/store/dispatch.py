@@ -1,0 +1,253 @@
+"""From queued jobs to runs: identify, answer what is ready already, claim, and emit again what got lost.
+
+Claiming and making a run are two systems, so `dispatched` is an outbox: a dispatched job without a run is emitted again
+with the same run key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.leases import Lease, fence
+
+# Any constant; one claimer at a time keeps priorities and fairness exact. The unique index is what makes it safe.
+_CLAIM_LOCK = 7_264_002
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A queued job whose video is not known yet."""
+
+    job_id: UUID
+    attempt: int
+    source_url: str | None
+    upload_ref: str | None
+
+
+@dataclass(frozen=True)
+class VideoKey:
+    """What a source's identity says, as the `videos` row wants it."""
+
+    video_id: str
+    source: str
+    source_id: str
+    source_url: str | None
+    upload_ref: str | None
+    upload_version: str | None
+    host: str
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """A claimed job: its run key is `job_id:attempt`."""
+
+    job_id: UUID
+    attempt: int
+    video_id: str
+    priority: int
+
+    @property
+    def run_key(self) -> str:
+        """The key by which Dagster makes one run, and only one, of this attempt."""
+        return f"{self.job_id}:{self.attempt}"
+
+
+_UNIDENTIFIED = """
+SELECT job_id, attempt, source_url, upload_ref FROM ingest_jobs
+ WHERE status = 'queued' AND video_id IS NULL AND NOT cancel_requested AND (not_before IS NULL OR not_before <= now())
+   AND (%(job_ids)s::uuid[] IS NULL OR job_id = ANY(%(job_ids)s))
+ ORDER BY priority DESC, created_at LIMIT %(limit)s
+"""
+
+
+def unidentified(connection: Connection, limit: int, job_ids: Sequence[UUID] | None = None) -> list[NewJob]:
+    """Queued jobs (of all, or of `job_ids`) that still need an identity, most urgent first."""
+    rows = connection.execute(
+        _UNIDENTIFIED, {"limit": limit, "job_ids": None if job_ids is None else list(job_ids)}
+    ).fetchall()
+    return [NewJob(**row) for row in rows]
+
+
+_KNOWN = "SELECT video_id FROM video_aliases WHERE alias = %s"
+_ADD_VIDEO = """
+INSERT INTO videos (video_id, source, source_id, source_url, upload_ref, upload_version)
+VALUES (%(video_id)s, %(source)s, %(source_id)s, %(source_url)s, %(upload_ref)s, %(upload_version)s)
+ON CONFLICT (video_id) DO NOTHING
+"""
+# The first job that states a hint wins. Options of jobs are wishes about the fetch, so the latest wins; `force` is
+# a wish about one job and stays there.
+_MERGE_WISHES = """
+UPDATE videos v
+   SET hints = jsonb_strip_nulls(jsonb_build_object('title', j.title, 'channel', j.channel, 'language', j.language))
+               || v.hints,
+       options = v.options || (j.options - 'force')
+  FROM ingest_jobs j WHERE j.job_id = %(job_id)s AND v.video_id = %(video_id)s
+"""
+_ATTACH = """
+UPDATE ingest_jobs SET video_id = %(video_id)s, source_host = %(host)s
+ WHERE job_id = %(job_id)s AND status = 'queued' AND video_id IS NULL
+"""
+
+
+def attach(connection: Connection, job_id: UUID, key: VideoKey) -> str:
+    """Gives a job its video, which is made if it is new. Returns the video's id: an alias leads to the known one."""
+    known = connection.execute(_KNOWN, (key.video_id,)).fetchone()
+    values: dict[str, Any] = {**vars(key), "job_id": job_id}
+    if known is not None:
+        values["video_id"] = known["video_id"]
+    else:
+        connection.execute(_ADD_VIDEO, values)
+    connection.execute(_MERGE_WISHES, values)
+    connection.execute(_ATTACH, values)
+    return str(values["video_id"])
+
+
+_ANSWER = """
+UPDATE ingest_jobs j
+   SET status = 'succeeded', outcome = 'deduplicated', finished_at = now(), not_before = NULL, progress = NULL,
+       error_class = NULL, error_code = NULL, error_message = NULL
+  FROM videos v
+ WHERE v.video_id = j.video_id AND v.status = 'ready' AND j.status = 'queued' AND NOT j.cancel_requested
+   AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb
+RETURNING j.job_id, j.video_id
+"""
+_BACK_TO_QUEUE_IF_READY = """
+UPDATE ingest_jobs j SET status = 'queued' FROM videos v
+ WHERE j.job_id = %s AND j.attempt = %s AND j.status = 'dispatched' AND v.video_id = j.video_id AND v.status = 'ready'
+"""
+_FILL_FROM_HINTS = """
+UPDATE video_metadata m
+   SET title = coalesce(m.title, v.hints ->> 'title'), channel = coalesce(m.channel, v.hints ->> 'channel'),
+       language = coalesce(m.language, v.hints ->> 'language'),
+       origins = m.origins
+           || CASE WHEN m.title IS NULL AND v.hints ? 'title' THEN '{"title": "hint"}'::jsonb ELSE '{}' END
+           || CASE WHEN m.channel IS NULL AND v.hints ? 'channel' THEN '{"channel": "hint"}'::jsonb ELSE '{}' END
+           || CASE WHEN m.language IS NULL AND v.hints ? 'language' THEN '{"language": "hint"}'::jsonb ELSE '{}' END
+  FROM videos v
+ WHERE v.video_id = ANY(%s) AND m.video_id = v.video_id AND m.generation = v.generation
+   AND ((m.title IS NULL AND v.hints ? 'title') OR (m.channel IS NULL AND v.hints ? 'channel')
+        OR (m.language IS NULL AND v.hints ? 'language'))
+"""
+
+
+def answer_ready(connection: Connection) -> int:
+    """Answers every queued job whose video is ready as deduplicated; its hints fill what the metadata leaves open."""
+    rows = connection.execute(_ANSWER).fetchall()
+    if rows:
+        connection.execute(_FILL_FROM_HINTS, ([row["video_id"] for row in rows],))
+    return len(rows)
+
+
+def answer_dispatched(connection: Connection, job_id: UUID, attempt: int) -> bool:
+    """Answers a dispatched job whose video became ready meanwhile, by the UI or a backfill. False if it is not."""
+    if connection.execute(_BACK_TO_QUEUE_IF_READY, (job_id, attempt)).rowcount == 0:
+        return False
+    answer_ready(connection)
+    return True
+
+
+_CANCEL_REQUESTED = """
+UPDATE ingest_jobs
+   SET status = 'canceled', finished_at = now(), not_before = NULL, progress = NULL, error_class = 'canceled',
+       error_code = 'canceled', error_message = 'Canceled on request; `retry` starts it again.'
+ WHERE cancel_requested AND status IN ('queued', 'dispatched')
+"""
+
+
+def cancel_requested(connection: Connection) -> int:
+    """Ends the jobs that were canceled before a run had them. A run that comes late finds nothing to bind."""
+    return connection.execute(_CANCEL_REQUESTED).rowcount
+
+
+# One job per video, none whose video is at work (by a job, the UI or a backfill), urgent first, and within a
+# priority in turns between the source hosts, counting what each has in flight already.
+_CLAIM = """
+WITH in_flight AS (
+    SELECT source_host, count(*) AS n FROM ingest_jobs WHERE status IN ('dispatched', 'running') GROUP BY source_host),
+free AS (
+    SELECT DISTINCT ON (j.video_id) j.job_id, j.priority, j.source_host, j.created_at
+      FROM ingest_jobs j JOIN videos v USING (video_id)
+     WHERE j.status = 'queued' AND NOT j.cancel_requested AND (j.not_before IS NULL OR j.not_before <= now())
+       AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
+       AND NOT EXISTS (SELECT FROM ingest_jobs o WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running'))
+     ORDER BY j.video_id, j.priority DESC, j.created_at),
+turns AS (
+    SELECT f.job_id, f.priority, f.created_at, coalesce(i.n, 0) + row_number() OVER (
+               PARTITION BY f.priority, f.source_host ORDER BY f.created_at) AS turn
+      FROM free f LEFT JOIN in_flight i ON i.source_host IS NOT DISTINCT FROM f.source_host),
+chosen AS (
+    SELECT job_id FROM ingest_jobs
+     WHERE status = 'queued' AND job_id IN (
+           SELECT job_id FROM turns ORDER BY priority DESC, turn, created_at
+            LIMIT greatest(0, %(window)s - (SELECT coalesce(sum(n), 0) FROM in_flight)))
+       FOR UPDATE SKIP LOCKED)
+UPDATE ingest_jobs j
+   SET status = 'dispatched', attempt = j.attempt + 1, dispatched_at = now(), run_id = NULL, heartbeat_at = NULL,
+       not_before = NULL, progress = NULL
+  FROM chosen WHERE j.job_id = chosen.job_id
+RETURNING j.job_id, j.attempt, j.video_id, j.priority
+"""
+
+
+def claim(connection: Connection, window: int) -> list[Dispatched]:
+    """Claims queued jobs until `window` of them are dispatched or running. The claim is the attempt's beginning."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CLAIM_LOCK,))
+    rows = connection.execute(_CLAIM, {"window": window}).fetchall()
+    return [Dispatched(**row) for row in rows]
+
+
+_LOST = """
+UPDATE ingest_jobs SET dispatched_at = now()
+ WHERE status = 'dispatched' AND dispatched_at < now() - make_interval(secs => %s)
+RETURNING job_id, attempt, video_id, priority
+"""
+
+
+def emit_again(connection: Connection, after_seconds: float) -> list[Dispatched]:
+    """Dispatched jobs that no run has taken up for so long. Dagster makes no second run of a run key that it knows."""
+    return [Dispatched(**row) for row in connection.execute(_LOST, (after_seconds,)).fetchall()]
+
+
+_LEARN = "INSERT INTO video_aliases (alias, video_id) VALUES (%s, %s) ON CONFLICT (alias) DO NOTHING"
+_OWNER = """
+SELECT coalesce((SELECT video_id FROM video_aliases WHERE alias = %(alias)s),
+                (SELECT video_id FROM videos WHERE video_id = %(alias)s)) AS owner
+"""
+
+
+def learn_alias(connection: Connection, alias: str, video_id: str) -> str:
+    """Records another name for a video, and returns whose name it is: `video_id`, or the video that had it first."""
+    row = connection.execute(_OWNER, {"alias": alias}).fetchone()
+    owner = row["owner"] if row else None
+    if owner is None:
+        connection.execute(_LEARN, (alias, video_id))
+        row = connection.execute(_OWNER, {"alias": alias}).fetchone()
+        owner = row["owner"] if row else video_id
+    return str(owner)
+
+
+_MOVE = """
+UPDATE ingest_jobs SET video_id = %(known)s, status = 'queued', run_id = NULL, not_before = NULL, progress = NULL
+ WHERE video_id = %(stray)s AND status IN ('queued', 'dispatched', 'running')
+"""
+_MOVE_ENDED = "UPDATE ingest_jobs SET video_id = %(known)s WHERE video_id = %(stray)s"
+_DROP_STRAY = "DELETE FROM videos WHERE video_id = %(stray)s AND lease_epoch = %(epoch)s"
+
+
+def join_known_video(connection: Connection, lease: Lease, known: str) -> None:
+    """Extraction showed that the lease's video is `known`: its jobs move there to wait or be answered; its row goes.
+
+    The stray's id stays as an alias, so that the same URL leads to the known video at once next time. Raises LeaseLost.
+    """
+    stray = lease.video_id
+    values = {"stray": stray, "known": known, "epoch": lease.epoch}
+    connection.execute("SELECT FROM videos WHERE video_id IN (%s, %s) ORDER BY video_id FOR UPDATE", (stray, known))
+    fence(connection, [lease])
+    connection.execute(_MOVE, values)
+    connection.execute(_MOVE_ENDED, values)
+    connection.execute("UPDATE video_aliases SET video_id = %(known)s WHERE video_id = %(stray)s", values)
+    connection.execute(_DROP_STRAY, values)
+    connection.execute(_LEARN, (stray, known))
+    answer_ready(connection)

@@ -1,0 +1,208 @@
+"""How an attempt ends when it does not succeed: the consequences of each failure class, in one place.
+
+The class decides (see `failures.py`): fail now, wait, try again within the budget, or leave the job untouched.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from narralytica_ingest.config import Settings
+from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.leases import Lease, release
+
+# How long a job waits for our own disk, database or object store, and for a source that named no time.
+LOCAL_DELAY_SECONDS = 15.0
+NOT_YET_DELAY_SECONDS = 300.0
+
+_FINAL = {FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR}
+_UNCOUNTED = {FailureClass.NOT_YET, FailureClass.LOCAL}
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The budget and the delays (seconds) of attempts that may be repeated."""
+
+    max_attempts: int
+    base_seconds: float
+    max_seconds: float
+    random: Callable[[], float] = random.random
+
+    def delay(self, failures: int) -> float:
+        """Exponential backoff after the `failures`-th failure, with up to a quarter of jitter on top."""
+        plain = min(self.max_seconds, self.base_seconds * 2.0 ** (max(failures, 1) - 1))
+        return plain * (1 + self.random() / 4)
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """The budget and the delays as the settings have them."""
+    return RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of a job: its next `status`, its failures so far, and from when on it may be tried again."""
+
+    status: str
+    failures: int
+    not_before: datetime | None
+
+
+def decide(error: IngestError, failures: int, max_attempts: int | None, policy: RetryPolicy, now: datetime) -> Verdict:
+    """The verdict on a job that had `failures` failures before this one. Pure."""
+    kind = error.failure_class
+    if kind is FailureClass.CANCELED:
+        return Verdict("canceled", failures, None)
+    if kind in _FINAL:
+        return Verdict("failed", failures + 1, None)
+    if kind in _UNCOUNTED:
+        delay = LOCAL_DELAY_SECONDS if kind is FailureClass.LOCAL else NOT_YET_DELAY_SECONDS
+        return Verdict("queued", failures, error.retry_at or now + timedelta(seconds=delay))
+    if failures + 1 >= (max_attempts or policy.max_attempts):
+        return Verdict("failed", failures + 1, None)
+    return Verdict("queued", failures + 1, error.retry_at or now + timedelta(seconds=policy.delay(failures + 1)))
+
+
+_JOB_OF_RUN = """
+SELECT job_id, failures, max_attempts, cancel_requested FROM ingest_jobs
+ WHERE run_id = %s AND status = 'running' FOR UPDATE
+"""
+_JOB = """
+SELECT job_id, video_id, failures, max_attempts, cancel_requested FROM ingest_jobs
+ WHERE job_id = %s AND attempt = %s AND status = ANY(%s) FOR UPDATE
+"""
+_APPLY = """
+UPDATE ingest_jobs
+   SET status = %(status)s, failures = %(failures)s, not_before = %(not_before)s, progress = NULL, run_id = %(run_id)s,
+       finished_at = CASE WHEN %(status)s IN ('failed', 'canceled') THEN now() END,
+       error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
+ WHERE job_id = %(job_id)s
+"""
+# A video that was ready stays ready: what failed was the making of its next generation.
+_VIDEO = """
+UPDATE videos SET status = CASE WHEN status = 'ready' THEN 'ready' ELSE %(video_status)s END,
+       error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
+ WHERE video_id = %(video_id)s
+"""
+_WAITING_SHARE_VERDICT = """
+UPDATE ingest_jobs
+   SET status = 'failed', finished_at = now(), not_before = NULL, progress = NULL,
+       error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
+ WHERE video_id = %(video_id)s AND status = 'queued' AND job_id <> %(job_id)s
+"""
+_DROP_UNFINISHED = """
+WITH files AS (
+    DELETE FROM media_files f USING videos v
+     WHERE f.video_id = v.video_id AND v.video_id = %(video_id)s AND v.generation > 0 AND f.generation > v.generation)
+DELETE FROM video_metadata m USING videos v
+ WHERE m.video_id = v.video_id AND v.video_id = %(video_id)s AND v.generation > 0 AND m.generation > v.generation
+"""
+
+
+def end_run(connection: Connection, lease: Lease, error: IngestError, policy: RetryPolicy) -> Verdict | None:
+    """Ends the attempt of a run with a failure, and gives its lease up. Changes nothing if the lease was lost.
+
+    Returns the verdict on the run's job, or None where the run had no job (UI, backfill) or no lease any more.
+    """
+    held = connection.execute(
+        "SELECT FROM videos WHERE video_id = %s AND lease_run_id = %s AND lease_epoch = %s FOR UPDATE",
+        (lease.video_id, lease.run_id, lease.epoch),
+    ).fetchone()
+    if held is None:
+        return None
+    job = connection.execute(_JOB_OF_RUN, (lease.run_id,)).fetchone()
+    verdict = None
+    if job is not None:
+        verdict = _apply(connection, job["job_id"], lease.video_id, job, error, policy, lease.run_id)
+    elif error.failure_class in _FINAL:
+        connection.execute(_VIDEO, _error(error) | {"video_id": lease.video_id, "video_status": "failed"})
+    release(connection, [lease])
+    return verdict
+
+
+def end_attempt(
+    connection: Connection, job_id: UUID, attempt: int, error: IngestError, policy: RetryPolicy
+) -> Verdict | None:
+    """Ends an attempt that its run cannot end itself: it died, or it never started.
+
+    Returns None, and changes nothing, if the attempt has ended already.
+    """
+    return _end_job(connection, job_id, attempt, ["dispatched", "running"], error, policy)
+
+
+def refuse(connection: Connection, job_id: UUID, attempt: int, error: IngestError, policy: RetryPolicy) -> None:
+    """Ends, or defers, a queued job whose source could not be identified."""
+    _end_job(connection, job_id, attempt, ["queued"], error, policy)
+
+
+def _end_job(
+    connection: Connection,
+    job_id: UUID,
+    attempt: int,
+    statuses: list[str],
+    error: IngestError,
+    policy: RetryPolicy,
+) -> Verdict | None:
+    _lock_video_of(connection, job_id)
+    job = connection.execute(_JOB, (job_id, attempt, statuses)).fetchone()
+    if job is None:
+        return None
+    return _apply(connection, job_id, job["video_id"], job, error, policy, None)
+
+
+def _lock_video_of(connection: Connection, job_id: UUID) -> None:
+    """Keeps the lock order of this package: the video before its jobs."""
+    connection.execute(
+        "SELECT FROM videos WHERE video_id = (SELECT video_id FROM ingest_jobs WHERE job_id = %s) FOR UPDATE", (job_id,)
+    )
+
+
+def _apply(
+    connection: Connection,
+    job_id: UUID,
+    video_id: str | None,
+    job: dict[str, object],
+    error: IngestError,
+    policy: RetryPolicy,
+    run_id: str | None,
+) -> Verdict:
+    if job["cancel_requested"]:
+        error = canceled()
+    verdict = decide(error, _int(job["failures"]), _opt_int(job["max_attempts"]), policy, datetime.now(UTC))
+    values = {
+        **vars(verdict),
+        "job_id": job_id,
+        "video_id": video_id,
+        "run_id": run_id,
+        "video_status": "failed" if verdict.status == "failed" else "pending",
+        **_error(error),
+    }
+    connection.execute(_APPLY, values)
+    if video_id is not None:
+        connection.execute(_VIDEO, values)
+        if verdict.status in ("failed", "canceled"):
+            connection.execute(_DROP_UNFINISHED, values)
+        if error.failure_class in _FINAL:
+            connection.execute(_WAITING_SHARE_VERDICT, values)
+    return verdict
+
+
+def _error(error: IngestError) -> dict[str, object]:
+    return {"error_class": error.failure_class.value, "error_code": error.code, "error_message": error.message}
+
+
+def canceled() -> IngestError:
+    """The verdict of a job that a person ended."""
+    return IngestError(FailureClass.CANCELED, "canceled", "Canceled on request; `retry` starts it again.")
+
+
+def _int(value: object) -> int:
+    assert isinstance(value, int)
+    return value
+
+
+def _opt_int(value: object) -> int | None:
+    return None if value is None else _int(value)
