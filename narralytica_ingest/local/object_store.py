@@ -45,6 +45,7 @@ _PORTS = (
     "admin.port",
     "admin.port.grpc",
 )
+_SOCKETS = Path("/tmp")  # noqa: S108 - where the server puts its sockets, named by port
 _OPTIONS = {
     "ip": HOST,
     "ip.bind": HOST,
@@ -153,7 +154,7 @@ class EmbeddedS3:
     def _remove_sockets(self) -> None:
         """The server leaves some behind, and nothing tells it to put them elsewhere."""
         for port in self._kept_ports().values():
-            for leftover in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            for leftover in _SOCKETS.glob(f"seaweedfs-*-{port}.sock"):
                 with suppress(OSError):  # another user's, of a stack that is gone
                     leftover.unlink()
 

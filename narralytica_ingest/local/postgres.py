@@ -27,7 +27,8 @@ from narralytica_ingest.local.identity import Identity, find_by_command, spawn, 
 
 _USER = _DATABASE = "narralytica"
 _START_SECONDS = 90.0  # crash recovery may take a while
-_STOP_STEPS = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 3.0))  # fast, then immediate: the log is replayed at the next start
+# Fast, then immediate, after which the next start recovers.
+_STOP_STEPS = ((signal.SIGINT, 8.0), (signal.SIGQUIT, 3.0))
 
 # TCP alone: the path of a Unix socket ends at 107 characters, and homes may be deep.
 _OPTIONS = {
@@ -143,10 +144,8 @@ class EmbeddedPostgres:
             if not server.alive:
                 return False
             if time.monotonic() > deadline:
-                raise local(
-                    "postgres_did_not_start",
-                    f"The embedded Postgres is not ready after {_START_SECONDS:.0f} s: see {log_file(self._home, self.name)}.",
-                )
+                log = log_file(self._home, self.name)
+                raise local("postgres_did_not_start", f"The embedded Postgres takes too long to start: see {log}.")
             time.sleep(0.02)
         self._ensure_database()
         return True

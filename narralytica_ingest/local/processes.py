@@ -29,12 +29,13 @@ _LEFTOVER_GRACE = 5.0
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What to run. `grace` is how many seconds it gets to end after SIGTERM."""
+    """What to run. `grace` is how many seconds it gets to end after SIGTERM; `cwd` None means our own folder."""
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(repr=False)
     grace: float = 5.0
+    cwd: Path | None = None
 
 
 class _Child:
@@ -54,7 +55,7 @@ class _Child:
         mark = _mark(self._home, self.spec.name)
         self.started_at = time.monotonic()
         self.restart_at = None
-        self.identity = spawn(self.spec.argv, log=self.log, env={**self.spec.env, _MARK: mark})
+        self.identity = spawn(self.spec.argv, log=self.log, env={**self.spec.env, _MARK: mark}, cwd=self.spec.cwd)
         self.identity.save(self._record)
 
     def next_delay(self) -> float:

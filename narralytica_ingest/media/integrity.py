@@ -17,8 +17,13 @@ from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 _BLOCK = 1 << 20
-# Containers frame the same coded data differently (start codes or lengths, ADTS headers or none): one form for comparing.
-_ONE_FORM = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb", "aac": "aac_adtstoasc"}
+# Containers frame the same coded data differently (start codes of two lengths or sizes, access unit delimiters, ADTS headers
+# or none): one form for comparing.
+_ONE_FORM = {
+    "h264": "h264_mp4toannexb,h264_metadata=aud=remove",
+    "hevc": "hevc_mp4toannexb,hevc_metadata=aud=remove",
+    "aac": "aac_adtstoasc",
+}
 
 
 def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> str:

@@ -4,6 +4,7 @@ What belongs here: the process, its limits and its end. What the arguments mean 
 """
 
 import os
+import re
 import resource
 import selectors
 import signal
@@ -24,6 +25,7 @@ FORMATS = (
 INPUT_LIMITS = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
 MAX_ALLOC = 1 << 30  # bytes in one allocation
 _ADDRESS_SPACE = 16 << 30  # bytes; generous, since threads reserve much that they never touch
+_ENVIRONMENT = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|DYLD_\w+")
 _KEPT_STDOUT = 16 << 20
 _KEPT_STDERR = 16 << 10
 
@@ -71,6 +73,7 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=_environment(),
         start_new_session=True,
     )
     try:
@@ -80,6 +83,13 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
         raise _timed_out(timeout) from None
     finally:
         _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """No secret of ours. A statically linked ffmpeg that finds the machine's character set modules loads them, and crashes
+    (bundled 6.0, on every MPEG-TS): so it must not find them."""
+    kept = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
+    return kept | {"GCONV_PATH": os.devnull}
 
 
 def _limit(pid: int, timeout: float) -> None:

@@ -18,7 +18,6 @@ class FetchOptions:
     max_height: int = 1080
     socket_timeout: float = 20.0
     retries: int = 3
-    ffmpeg: Path | None = None
     deno: Path | None = None
 
 

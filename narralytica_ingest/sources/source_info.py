@@ -4,7 +4,7 @@ What belongs here: pure functions over yt-dlp's (already sanitised) dictionary. 
 request data are dropped by naming what is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -25,10 +25,14 @@ _FORMAT_FACTS = (
 ).split()
 
 
-def kept_info(info: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages."""
+def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
+    """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages.
+
+    `changed_at` are the Last-Modified times (epoch seconds) of the files fetched: for a bare file yt-dlp gives that as the
+    time of publication, of which it says nothing.
+    """
     kept = {name: info[name] for name in _FACTS if info.get(name) is not None}
-    if info.get("direct"):  # a bare file: these are its Last-Modified, which says nothing about publication
+    if info.get("direct") and info.get("timestamp") in changed_at:
         for name in ("timestamp", "upload_date"):
             kept.pop(name, None)
     for name in ("webpage_url", "original_url"):

@@ -15,6 +15,7 @@ from typing import Any
 import yt_dlp
 from yt_dlp.networking.common import Request, Response
 from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.utils import timeconvert
 
 from narralytica_ingest.failures import FailureClass, IngestError, permanent, transient
 from narralytica_ingest.sources.fetching import Fetched, FetchOptions, Progress, RemoteFile
@@ -53,7 +54,7 @@ def fetch_url(
             for number, chosen in enumerate(formats)
         )
         byte_exact = len(formats) == 1 and formats[0].get("protocol") in _WHOLE_FILE
-        return Fetched(parts, byte_exact, kept_info(downloader.sanitize_info(info)))
+        return Fetched(parts, byte_exact, kept_info(downloader.sanitize_info(info), downloader.changed_at()))
 
 
 def javascript_runtime() -> Path | None:
@@ -88,7 +89,8 @@ def _parameters(folder: Path, options: FetchOptions) -> dict[str, Any]:
         "enable_file_urls": False,
         "js_runtimes": {"deno": {"path": str(deno)} if deno else {}},
         "remote_components": [],
-        "ffmpeg_location": str(options.ffmpeg) if options.ffmpeg else None,
+        # None: an ffmpeg run by yt-dlp (for encrypted or live HLS) would go around all that is guarded here.
+        "ffmpeg_location": str(folder / "no-ffmpeg"),
         "logger": _Log(),
         "noprogress": True,
         "buffersize": 1 << 16,
@@ -114,6 +116,12 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._remote: dict[str, RemoteFile] = {}
         self._network_error: Exception | None = None
         self._downloading = False
+        self._responses: list[Response] = []
+
+    def close(self) -> None:
+        for response in self._responses:  # yt-dlp leaves those of failed requests open
+            response.close()
+        super().close()
 
     def dl(self, name: str, info: dict[str, Any], subtitle: bool = False, test: bool = False) -> Any:
         self._downloading = True
@@ -134,13 +142,20 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
                     _check_piece(asked, response, first)
         except Exception as error:
             self._network_error = error
+            if isinstance(error, HTTPError):
+                self._responses.append(error.response)
             raise
+        self._responses = [*(each for each in self._responses if not each.closed), response]
         self._network_error = None
         if not asked or first is None or response.status == 200:
             self._remote[request.url] = RemoteFile.of(response.status, response.headers)
         if self._downloading and request.headers.get("Accept-Encoding") == "identity":  # media, not a manifest
             _require_known_end(response)
         return response
+
+    def changed_at(self) -> set[int]:
+        """The Last-Modified times (epoch seconds) seen."""
+        return {int(when) for each in self._remote.values() if (when := timeconvert(each.last_modified)) is not None}
 
     def _continue(self, request: Request, first: RemoteFile) -> Response:
         if first.validator is not None:

@@ -1,0 +1,40 @@
+# The two commands of the README are `make run` and `make test`; `make help` lists the rest.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup run test test-all check lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make the environment in .venv (quick when nothing changed)
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say 'make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'." >&2; exit 2; }
+	@echo "Making the environment in .venv (once, about a minute) ..." >&2
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup ## start everything and ingest SOURCE (default: the bundled clip); Ctrl-C stops it
+	@$(BIN)/narralytica-ingest up $(if $(SOURCE),--submit '$(SOURCE)',--sample)
+
+check: setup ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup ## the fast tests, with real servers (under 10 minutes)
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup ## all tests
+	$(BIN)/pytest
+
+lock: setup ## pin the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-strip-extras \
+	    --no-annotate --no-header pyproject.toml -o requirements.lock
+
+clean: ## remove the environment; .narralytica, with what was ingested, stays
+	rm -rf .venv
