@@ -28,7 +28,5 @@ def app_args(broker_url: str, result_backend_url: str) -> dict[str, Any]:
 
 
 def transport_options(broker_url: str) -> dict[str, Any]:
-    """Kombu's SQLAlchemy transport polls the database: often enough that a run starts within a moment."""
-    if broker_url.startswith("sqla+"):
-        return {"polling_interval": 0.25}
-    return {"visibility_timeout": 7 * 86400}
+    """Redis would deliver an unacknowledged task again after an hour; Postgres and RabbitMQ take no such option."""
+    return {"visibility_timeout": 7 * 86400} if broker_url.startswith(("redis", "rediss")) else {}

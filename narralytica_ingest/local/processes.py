@@ -25,6 +25,7 @@ _MARK = "NARRALYTICA_CHILD"
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 _HEALTHY_SECONDS = 60.0
 _LEFTOVER_GRACE = 5.0
+_FAILING_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class _Child:
         self.identity: Identity | None = None
         self.started_at = 0.0
         self.restart_at: float | None = None
+        self.deaths = 0  # one after the other, without a healthy minute
 
     def start(self) -> None:
         mark = _mark(self._home, self.spec.name)
@@ -61,7 +63,8 @@ class _Child:
     def next_delay(self) -> float:
         """Seconds to wait before the next start: longer each time, short again after a healthy minute."""
         if time.monotonic() - self.started_at > _HEALTHY_SECONDS:
-            self._delay = _FIRST_DELAY
+            self._delay, self.deaths = _FIRST_DELAY, 0
+        self.deaths += 1
         delay, self._delay = self._delay, min(2 * self._delay, _LONGEST_DELAY)
         return delay
 
@@ -93,6 +96,10 @@ class Supervisor:
     def log(self, name: str) -> Path:
         """Where its output goes."""
         return self._children[name].log
+
+    def failing(self) -> list[str]:
+        """The processes that have died three times without living well in between."""
+        return [name for name, child in self._children.items() if child.deaths >= _FAILING_DEATHS]
 
     def check(self) -> None:
         """Notices what died and starts again what is due. To be called about once a second."""

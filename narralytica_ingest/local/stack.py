@@ -24,6 +24,7 @@ from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_lef
 from narralytica_ingest.local.services import Services
 
 PROJECT = Path(__file__).resolve().parents[2]
+_WORKSPACE = str(PROJECT / "workspace.yaml")
 CODE_SERVER, WORKER, DAEMON, WEBSERVER = "code-server", "worker", "daemon", "webserver"
 
 _CHECK_SECONDS = 0.5
@@ -77,7 +78,10 @@ class Stack:
         return self.endpoints
 
     def wait_until_ready(self, seconds: float = 120.0) -> None:
-        """Supervises until the UI and the code server answer. Raises IngestError `stack_not_ready` after `seconds`."""
+        """Supervises until the UI and the code server answer.
+
+        Raises IngestError `stack_not_ready` after `seconds`, or when one of the processes dies again and again.
+        """
         assert self.ports is not None
         deadline = time.monotonic() + seconds
         while not (port_answers(self.ports.code_server) and _answers(f"{self.ui_url}/server_info")):
@@ -85,6 +89,9 @@ class Stack:
                 logs = self.settings.home / "logs"
                 raise local("stack_not_ready", f"The stack is not ready after {seconds:.0f} s: see the logs in {logs}.")
             self.supervise()
+            failing = self._supervisor.failing()
+            if failing:
+                raise local("stack_not_ready", f"{failing[0]} does not start: see {self._supervisor.log(failing[0])}.")
             time.sleep(0.1)
 
     def supervise(self) -> None:
@@ -128,7 +135,8 @@ class Stack:
         ui = self.settings.ui_port or _free(last.ui if last else 0)
         if not port_is_free(ui):
             raise local(
-                "port_busy", f"Port {ui} of {HOST} is taken: choose another for the UI with --port, or --port 0 for any."
+                "port_busy",
+                f"Port {ui} of {HOST} is taken: choose another for the UI with --port, or --port 0 for any.",
             )
         ports = Ports(code_server=_free(last.code_server if last else 0, avoid=ui), ui=ui)
         ports.save(self.settings.home)
@@ -152,27 +160,29 @@ def _free(wanted: int, *, avoid: int = 0) -> int:
 
 
 def _processes(settings: Settings, ports: Ports, env: dict[str, str]) -> list[ProcessSpec]:
-    """All as `python -m`: the scripts in `bin` name their interpreter by path, which may be too long for the kernel."""
-    workspace = ["-w", str(PROJECT / "workspace.yaml")]
-    commands = {
-        CODE_SERVER: ["dagster", "api", "grpc", "-m", "narralytica_ingest.definitions"]
-        + ["-h", HOST, "-p", str(ports.code_server), "--location-name", "narralytica_ingest"],
-        WORKER: ["celery", "-A", "narralytica_ingest.engine.worker", "worker", "--pool", "prefork"]
-        + ["--concurrency", str(settings.workers), "--queues", "dagster", "--hostname", f"ingest-{ports.code_server}@%h"]
-        + ["--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"],
-        DAEMON: ["dagster._daemon", "run", *workspace],
-        WEBSERVER: ["dagster_webserver", "-h", HOST, "-p", str(ports.ui), *workspace],
-    }
     return [
-        ProcessSpec(
-            name,
-            [sys.executable, "-m", *arguments],
+        _python(
+            CODE_SERVER,
+            f"dagster api grpc -m narralytica_ingest.definitions --location-name narralytica_ingest "
+            f"-h {HOST} -p {ports.code_server}",
             env,
-            grace=_WORKER_GRACE if name == WORKER else 4.0,
-            cwd=PROJECT,
-        )
-        for name, arguments in commands.items()
+        ),
+        _python(
+            WORKER,
+            f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {settings.workers} "
+            f"--queues dagster --hostname ingest-{ports.code_server}@%h --loglevel INFO "
+            "--without-gossip --without-mingle --without-heartbeat",
+            env,
+            grace=_WORKER_GRACE,
+        ),
+        _python(DAEMON, "dagster._daemon run", env, "-w", _WORKSPACE),
+        _python(WEBSERVER, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE),
     ]
+
+
+def _python(name: str, command: str, env: dict[str, str], *more: str, grace: float = 4.0) -> ProcessSpec:
+    """As `python -m`: the scripts in `bin` name their interpreter by path, which may be too long for the kernel."""
+    return ProcessSpec(name, [sys.executable, "-m", *command.split(), *more], env, grace, cwd=PROJECT)
 
 
 def _answers(url: str) -> bool:
