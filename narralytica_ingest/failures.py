@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class FailureClass(StrEnum):
-    """Decides the policy; see DESIGN section 10 in `docs/failures.md`."""
+    """Decides the policy: `store/outcomes.py` says what follows from each."""
 
     PERMANENT = "permanent"  # fail now
     NEEDS_OPERATOR = "needs_operator"  # fail now, loudly; restartable by `retry`

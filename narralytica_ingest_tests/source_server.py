@@ -1,10 +1,11 @@
 """A web server on loopback that serves video sources, the well-behaved and the hostile ones, and counts what it serves.
 
-Used by tests, and by hand: `python -m narralytica_ingest_tests.source_server --port N`. Streams are cut from the bundled
-clip with ffmpeg when the server starts.
+Used by tests, and by hand: `python -m narralytica_ingest_tests.source_server --port N`. Streams are cut from the
+bundled clip with ffmpeg when the server starts.
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import re
@@ -41,10 +42,10 @@ _TYPES = {
 
 @dataclass
 class Resource:
-    """What a path answers. The lists are read by the number of the request (the last value stays); by default all is well.
+    """What a path answers. The lists are read by the request's number (the last value stays); by default all is well.
 
-    `cuts`: bytes after which the connection is closed, or None. `bodies`: the content, which may change. `rate` is bytes per
-    second. `etag`, `dated`, `ranges` and `announced` (Content-Length) can be switched off.
+    `cuts`: bytes after which the connection is closed, or None. `bodies`: the content, which may change. `rate` is
+    bytes per second. `etag`, `dated`, `ranges` and `announced` (Content-Length) can be switched off.
     """
 
     bodies: list[bytes]
@@ -110,7 +111,9 @@ class SourceServer:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()
@@ -146,6 +149,12 @@ def _handler(source: SourceServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            self._answer()
+
+        def do_HEAD(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
             path = self.path.partition("?")[0]
             number = source._count(path)
             resource = source.resources.get(path) or Resource([b"not found\n"], "text/plain", statuses=[404])
@@ -162,8 +171,6 @@ def _handler(source: SourceServer) -> type[BaseHTTPRequestHandler]:
                 self._send(path, resource, body[start:end], _nth(resource.cuts, number))
             if not resource.announced:
                 self.close_connection = True
-
-        do_HEAD = do_GET
 
         def _still(self, resource: Resource, body: bytes) -> bool:
             condition = self.headers.get("If-Range")
@@ -225,7 +232,7 @@ def _date(body: bytes) -> str:
 
 
 def make_streams(folder: Path, tools: MediaTools) -> Path:
-    """Writes the sample as `/clip.mp4`, HLS (MPEG-TS and fragmented MP4, two renditions each) and DASH into `folder`."""
+    """Writes the sample as `/clip.mp4`, HLS (MPEG-TS and fragmented MP4, two renditions) and DASH into `folder`."""
     (folder / "clip.mp4").write_bytes(SAMPLE.read_bytes())
     small = folder / "small.mp4"
     _ffmpeg(tools, "-vf", "scale=256:144", "-c:v", "libx264", "-preset", "ultrafast", "-g", "50", "-c:a", "copy", small)
@@ -233,7 +240,18 @@ def make_streams(folder: Path, tools: MediaTools) -> Path:
         (folder / name).mkdir()
         for rendition, source in (("high", SAMPLE), ("low", small)):
             segment = folder / name / f"{rendition}-%d.{'ts' if kind == 'mpegts' else 'm4s'}"
-            options = ["-c", "copy", "-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod", "-hls_segment_type", kind]
+            options = [
+                "-c",
+                "copy",
+                "-f",
+                "hls",
+                "-hls_time",
+                "2",
+                "-hls_playlist_type",
+                "vod",
+                "-hls_segment_type",
+                kind,
+            ]
             options += ["-hls_fmp4_init_filename", f"{rendition}-init.mp4", "-hls_segment_filename", str(segment)]
             _ffmpeg(tools, *options, folder / name / f"{rendition}.m3u8", source=source)
         (folder / name / "master.m3u8").write_text(
@@ -272,15 +290,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serves video sources on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0)
     port = parser.parse_args().port
-    with tempfile.TemporaryDirectory() as name:
-        with SourceServer(make_streams(Path(name), find_tools()), port) as server:
-            add_usual_sources(server)
-            print(*(server.url(path) for path in sorted(server.resources)), sep="\n", flush=True)
-            try:
-                while True:
-                    time.sleep(3600)
-            except KeyboardInterrupt:
-                pass
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        server = stack.enter_context(SourceServer(make_streams(folder, find_tools()), port))
+        stack.enter_context(contextlib.suppress(KeyboardInterrupt))
+        add_usual_sources(server)
+        print(*(server.url(path) for path in sorted(server.resources)), sep="\n", flush=True)
+        while True:
+            time.sleep(3600)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def audio_track(
     Reads the file that the run still has, else the stored object: it never goes back to the source.
     """
     video_id = context.partition_key
-    with run_session.stage("audio", video_id):
+    with run_session.stage("audio"):
         if not run_session.take([video_id]):
             return
         file = _extract(run_session, raw_video)

@@ -37,7 +37,7 @@ def raw_video(
     work elsewhere, its job has moved on, or it turned out to be a video that we know.
     """
     video_id = context.partition_key
-    with run_session.stage("fetch", video_id):
+    with run_session.stage("fetch"):
         if not run_session.take([video_id]):
             return
         try:

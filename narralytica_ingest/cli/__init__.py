@@ -1,1 +1,1 @@
-"""The command line, `narralytica-ingest`: it reads and writes the same tables as everybody else, and imports no Dagster."""
+"""The command line, `narralytica-ingest`. It works on the same tables as everybody else, and imports no Dagster."""

@@ -36,12 +36,12 @@ def _ensure_schema(postgres_url: str, may_migrate: bool) -> None:
     if version == newest:
         return
     if version is not None and version > newest:
-        raise local("schema_newer", f"The tables have version {version}, newer than this program's {newest}: update it.")
+        raise local("schema_newer", f"The tables have version {version}, this program knows {newest}: update it.")
     if not may_migrate:
         raise local(
             "schema_old",
-            f"The tables in Postgres have {f'version {version}' if version else 'not been made'} and this program needs "
-            f"version {newest}: run `narralytica-ingest migrate`.",
+            f"The tables in Postgres are {f'of version {version}' if version else 'missing'}, and version {newest} is "
+            "needed: run `narralytica-ingest migrate`.",
         )
     migrate(postgres_url)
 

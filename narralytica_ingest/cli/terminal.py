@@ -102,6 +102,15 @@ def moment(value: datetime) -> str:
     return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({distance(value)})"
 
 
+def age(value: datetime) -> str:
+    """How long ago that was, roughly: `3 min`."""
+    whole = (datetime.now(UTC) - value).total_seconds()
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if whole >= unit:
+            return f"{whole // unit:.0f} {name}"
+    return f"{max(whole, 0):.0f} s"
+
+
 def distance(value: datetime) -> str:
     """How far a point in time is from now: `3 min ago`, `in 12 s`."""
     away = (value - datetime.now(UTC)).total_seconds()

@@ -19,6 +19,7 @@ def app_args(broker_url: str, result_backend_url: str) -> dict[str, Any]:
             "task_acks_late": False,
             "task_default_queue": TASK_QUEUE,
             "worker_hijack_root_logger": False,
+            "worker_redirect_stdouts": False,  # Dagster's lines carry a time and a run already
             "worker_cancel_long_running_tasks_on_connection_loss": False,
             "broker_connection_retry_on_startup": True,
             "broker_transport_options": transport_options(broker_url),

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from dagster import StringSource
-from dagster._serdes import ConfigurableClassData
+from dagster import _check as check
+from dagster._core.launcher import LaunchRunContext
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import ConfigurableClassData, pack_value
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 
 from narralytica_ingest.engine.celery_app import TASK_QUEUE, app_args
@@ -23,6 +27,20 @@ class IngestRunLauncher(CeleryRunLauncher):
     def app_args(self) -> dict[str, Any]:
         """What the workers use, too."""
         return app_args(str(self.broker), str(self.backend))
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Sends the run to the workers by the task's name; the base class would register the task at every launch."""
+        run = context.dagster_run
+        arguments = ExecuteRunArgs(
+            job_origin=check.not_none(run.job_code_origin),
+            run_id=run.run_id,
+            instance_ref=self._instance.get_ref(),
+            set_exit_code_on_failure=True,
+        )
+        task = self.celery.signature(
+            TASK_EXECUTE_JOB_NAME, kwargs={"execute_job_args_packed": pack_value(arguments)}, immutable=True
+        )
+        self._launch_celery_task_run(run, task, TASK_EXECUTE_JOB_NAME)
 
     def terminate(self, run_id: str) -> bool:
         """Asks the run to stop: its heartbeat sees the state CANCELING within seconds, on whatever machine it is."""

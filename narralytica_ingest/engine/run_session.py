@@ -94,7 +94,7 @@ class RunSession:
 
     def progress(self, stage: str, done: int, total: int | None = None, rate: float | None = None) -> None:
         """What the run is doing now (bytes, bytes per second); the next heartbeat writes it. Cheap: call it often."""
-        self._progress = {"stage": stage, "bytes": done, "total": total, "rate": rate}
+        self._progress = {"stage": stage, "bytes": done, "total": total, "rate": None if rate is None else round(rate)}
 
     def forget(self, video_id: str) -> None:
         """The video joined another one: this run has no more business with it."""
@@ -102,7 +102,7 @@ class RunSession:
         self._answered = True
 
     @contextmanager
-    def stage(self, name: str, video_id: str | None = None) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[None]:
         """A piece of work. A failure in it is classified, ends the run's leases with its verdict, and is raised on as
         Dagster's Failure; an interrupt is raised on as it is."""
         started = time.monotonic()
@@ -111,14 +111,15 @@ class RunSession:
             yield
         except Exception as error:
             failure = self._stop_reason or classify(error)
-            if failure is not error:
-                self.log.exception("stage %s of %s failed", name, video_id or "several videos")
+            if not isinstance(error, IngestError):
+                self.log.exception("stage %s failed", name)
             self._end(failure)
             raise as_dagster_failure(failure) from error
         except BaseException:
             self._end(self._stop_reason or _interrupted())
             raise
-        self.log.info("stage %s of %s took %.1f s", name, video_id or "several videos", time.monotonic() - started)
+        done = (self._progress or {}).get("bytes", 0)
+        self.log.info("stage %s took %.1f s, %s bytes", name, time.monotonic() - started, f"{done:,}")
 
     # ---- life ----------------------------------------------------------------------------------------------------
 

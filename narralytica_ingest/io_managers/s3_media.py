@@ -24,7 +24,7 @@ class S3MediaIOManager(dg.IOManager):
         if isinstance(obj, StoredMedia):
             context.add_output_metadata(self._describe(obj.file, stored_now=False))
             return
-        with self._session.stage("store", obj.video_id):
+        with self._session.stage("store"):
             lease = self._session.lease(obj.video_id)
             published = [self._publish(file) for file in obj.files]
             with self._session.database.transaction() as connection:

@@ -85,6 +85,7 @@ class EmbeddedS3:
         """Starts the server unless it runs; True if it had to. Raises IngestError `s3_did_not_start`."""
         running = self._find()
         if running is not None and running == Identity.load(self._ready_record) and port_answers(self._port):
+            running.save(self._record)
             return False
         if running is not None:  # left half-started by someone who was killed
             self.stop()

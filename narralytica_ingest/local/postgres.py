@@ -62,8 +62,8 @@ class EmbeddedPostgres:
     def ensure(self) -> bool:
         """Starts the server unless it runs; True if it had to. Raises IngestError `postgres_did_not_start`."""
         running = self._find()
-        if running is not None:
-            self._wait_until_ready(running, time.monotonic() + _START_SECONDS)
+        if running is not None and self._wait_until_ready(running, time.monotonic() + _START_SECONDS):
+            running.save(self._record)
             return False
         self.prepare()
         if not (self._data / "PG_VERSION").exists():
@@ -216,6 +216,7 @@ def _as_unprivileged() -> list[str]:
     which otherwise looks at the user alone and not at the capability.
     """
     if os.geteuid() != 0:
+        _check_user_has_a_name()
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
@@ -237,6 +238,17 @@ def _as_unprivileged() -> list[str]:
         "--securebits=+no_setuid_fixup",
         "--no-new-privs",
     ]
+
+
+def _check_user_has_a_name() -> None:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise local(
+            "user_without_name",
+            f"Postgres needs a user with a name, and user id {os.geteuid()} has none: add it to /etc/passwd, or set "
+            "NARRALYTICA_POSTGRES_URL.",
+        ) from None
 
 
 def _environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ from narralytica_ingest.local.identity import Identity, exit_code, spawn, wait_u
 _MARK = "NARRALYTICA_CHILD"
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 _HEALTHY_SECONDS = 60.0
-_LEFTOVER_GRACE = 5.0
+_LEFTOVER_GRACE = 2.0
 _FAILING_DEATHS = 3
 
 

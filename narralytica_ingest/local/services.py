@@ -88,13 +88,19 @@ class Services:
         if wanted:
             self._wanted.append(service)
 
-    def acquire(self) -> Endpoints:
-        """Starts or joins the services. Raises IngestError if one cannot be started; then none is held."""
+    def prepare(self) -> Endpoints:
+        """Where the services will be, unless a port is taken meanwhile. Starts nothing."""
         home = self._settings.home
         prepare_home(home)
         for service in self._embedded:  # also of those not wanted now: an address is needed to resolve
             with locked(home / "run" / f"{service.name}.lock"):
                 service.prepare()
+        return resolve_endpoints(self._settings)
+
+    def acquire(self) -> Endpoints:
+        """Starts or joins the services. Raises IngestError if one cannot be started; then none is held."""
+        self.prepare()
+        home = self._settings.home
         try:
             for service in self._wanted:
                 self._held.append(HeldService(home, service))

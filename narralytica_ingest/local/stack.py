@@ -3,6 +3,7 @@
 What belongs here: which processes there are, in what order they start and stop, and that a home has one `up` only.
 """
 
+import json
 import os
 import signal
 import sys
@@ -15,10 +16,10 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from narralytica_ingest.config import Settings
-from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import local
+from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
+from narralytica_ingest.failures import IngestError, local
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
-from narralytica_ingest.local.home import HOST, Lock, free_ports, port_answers, port_is_free, prepare_home
+from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
 from narralytica_ingest.local.identity import Identity
 from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_leftovers
 from narralytica_ingest.local.services import Services
@@ -27,7 +28,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 _WORKSPACE = str(PROJECT / "workspace.yaml")
 CODE_SERVER, WORKER, DAEMON, WEBSERVER = "code-server", "worker", "daemon", "webserver"
 
+DEFINITIONS, LOCATION = "narralytica_ingest.definitions", "narralytica_ingest"
+
+_STOP_FIRST = (DAEMON, WEBSERVER, WORKER)  # the code server answers the others until they are gone
 _CHECK_SECONDS = 0.5
+_REVIVE_SECONDS = 5.0
+_CODE_SERVER_SECONDS = 60.0
 _WORKER_GRACE = 6.0  # a run at work is interrupted by then, or left to the upkeep of the next `up`
 
 
@@ -43,6 +49,7 @@ class Stack:
         self._services = Services(settings)
         self._supervisor = Supervisor(settings.home, on_event)
         self._owned = ExitStack()
+        self._revive_at = 0.0
         self.endpoints: Endpoints | None = None
         self.ports: Ports | None = None
 
@@ -69,36 +76,70 @@ class Stack:
         for name in reap_leftovers(self.settings.home):
             self._on_event(f"{name} was left running by an earlier `up` that was killed: it has been ended.")
         self.ports = self._choose_ports()
-        self.endpoints = self._services.acquire()
-        self._migrate(self.endpoints)
         self._write_dagster_home()
-        env = {**os.environ, **environment(self.settings, self.endpoints, self.ports)}
-        for spec in _processes(self.settings, self.ports, env):
-            self._supervisor.start(spec)
+        self.endpoints = self._services.prepare()
+        self._start(CODE_SERVER)  # needs no service to load its code, and takes the longest
+        expected, self.endpoints = self.endpoints, self._services.acquire()
+        if self.endpoints != expected:
+            self._supervisor.stop([CODE_SERVER])
+            self._start(CODE_SERVER)
+        self._migrate(self.endpoints)
+        self._start(WORKER)
+        self._wait_for_code_server()
+        self._start(DAEMON)
+        self._start(WEBSERVER)
         return self.endpoints
 
+    def _start(self, name: str) -> None:
+        assert self.endpoints is not None
+        assert self.ports is not None
+        env = {**os.environ, **environment(self.settings, self.endpoints, self.ports)}
+        self._supervisor.start(_process(name, self.settings, self.ports, env))
+
+    def _wait_for_code_server(self) -> None:
+        """Daemon and webserver look for the code server once: a minute or a click passes before they look again."""
+        assert self.ports is not None
+        port = self.ports.code_server
+        self._wait_for(lambda: port_answers(port), time.monotonic() + _CODE_SERVER_SECONDS)
+
     def wait_until_ready(self, seconds: float = 120.0) -> None:
-        """Supervises until the UI and the code server answer.
+        """Supervises until the UI answers and shows the code.
 
         Raises IngestError `stack_not_ready` after `seconds`, or when one of the processes dies again and again.
         """
-        assert self.ports is not None
-        deadline = time.monotonic() + seconds
-        while not (port_answers(self.ports.code_server) and _answers(f"{self.ui_url}/server_info")):
+        self._wait_for(lambda: _shows_code(self.ui_url), time.monotonic() + seconds)
+
+    def _wait_for(self, condition: Callable[[], bool], deadline: float) -> None:
+        while not condition():
+            self.supervise()
+            for name in self._supervisor.failing():
+                raise local("stack_not_ready", f"{name} does not start: see {self._supervisor.log(name)}.")
             if time.monotonic() > deadline:
                 logs = self.settings.home / "logs"
-                raise local("stack_not_ready", f"The stack is not ready after {seconds:.0f} s: see the logs in {logs}.")
-            self.supervise()
-            failing = self._supervisor.failing()
-            if failing:
-                raise local("stack_not_ready", f"{failing[0]} does not start: see {self._supervisor.log(failing[0])}.")
+                raise local("stack_not_ready", f"The stack takes too long to start: see the logs in {logs}.")
             time.sleep(0.1)
 
     def supervise(self) -> None:
         """Starts again what died. To be called about twice a second while the stack runs; takes milliseconds."""
-        for name in self._services.revive():
-            self._on_event(f"{name} had died and was started again. Its log: {self.settings.home / 'logs' / name}.log")
+        if time.monotonic() >= self._revive_at:
+            try:
+                self._revive_services()
+            except IngestError as failure:
+                self._on_event(f"{failure} It is tried again in {_REVIVE_SECONDS:.0f} s.")
+                self._revive_at = time.monotonic() + _REVIVE_SECONDS
         self._supervisor.check()
+
+    def _revive_services(self) -> None:
+        revived = self._services.revive()
+        for name in revived:
+            self._on_event(f"{name} had died and was started again. Its log: {log_file(self.settings.home, name)}")
+        if revived and resolve_endpoints(self.settings) != self.endpoints:
+            self._on_event("Its port was taken meanwhile: all processes are started again with the new one.")
+            self.endpoints = resolve_endpoints(self.settings)
+            self._supervisor.stop(_STOP_FIRST)
+            self._supervisor.stop()
+            for name in (CODE_SERVER, WORKER, DAEMON, WEBSERVER):
+                self._start(name)
 
     def run_forever(self, until: Callable[[], bool] = lambda: False) -> None:
         """Supervises until interrupted, or until `until` says so."""
@@ -110,7 +151,7 @@ class Stack:
         """Ends every process of the stack, and the services unless somebody else uses them. Takes up to 15 s."""
         with _undisturbed():
             try:
-                self._supervisor.stop([DAEMON, WEBSERVER, WORKER])
+                self._supervisor.stop(_STOP_FIRST)
                 self._supervisor.stop()
             finally:
                 self._services.release()
@@ -159,25 +200,20 @@ def _free(wanted: int, *, avoid: int = 0) -> int:
     return wanted if wanted and wanted != avoid and port_is_free(wanted) else free_ports(1, avoid=[avoid])[0]
 
 
-def _processes(settings: Settings, ports: Ports, env: dict[str, str]) -> list[ProcessSpec]:
-    return [
-        _python(
-            CODE_SERVER,
-            f"dagster api grpc -m narralytica_ingest.definitions --location-name narralytica_ingest "
-            f"-h {HOST} -p {ports.code_server}",
-            env,
-        ),
-        _python(
-            WORKER,
+def _process(name: str, settings: Settings, ports: Ports, env: dict[str, str]) -> ProcessSpec:
+    if name == CODE_SERVER:
+        command = f"dagster api grpc -m {DEFINITIONS} --location-name {LOCATION} -h {HOST} -p {ports.code_server}"
+        return _python(name, command, env)
+    if name == WORKER:
+        command = (
             f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {settings.workers} "
             f"--queues dagster --hostname ingest-{ports.code_server}@%h --loglevel INFO "
-            "--without-gossip --without-mingle --without-heartbeat",
-            env,
-            grace=_WORKER_GRACE,
-        ),
-        _python(DAEMON, "dagster._daemon run", env, "-w", _WORKSPACE),
-        _python(WEBSERVER, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE),
-    ]
+            "--without-gossip --without-mingle --without-heartbeat"
+        )
+        return _python(name, command, env, grace=_WORKER_GRACE)
+    if name == DAEMON:
+        return _python(name, "dagster._daemon run", env, "-w", _WORKSPACE)
+    return _python(name, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE)
 
 
 def _python(name: str, command: str, env: dict[str, str], *more: str, grace: float = 4.0) -> ProcessSpec:
@@ -185,12 +221,17 @@ def _python(name: str, command: str, env: dict[str, str], *more: str, grace: flo
     return ProcessSpec(name, [sys.executable, "-m", *command.split(), *more], env, grace, cwd=PROJECT)
 
 
-def _answers(url: str) -> bool:
+def _shows_code(ui: str) -> bool:
+    query = "{found: repositoriesOrError {__typename ... on RepositoryConnection {nodes {name}}}}"
+    request = urllib.request.Request(  # noqa: S310 - our own http URL
+        f"{ui}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+    )
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own http URL
-            return bool(response.status == 200)
-    except OSError:
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+            answer = json.load(response)
+    except (OSError, ValueError):
         return False
+    return bool(answer["data"]["found"].get("nodes"))
 
 
 @contextmanager

@@ -1,15 +1,15 @@
 """The audio track for speech recognition: 16 kHz, mono, 16 bit, FLAC.
 
 What belongs here: which sound of a file is taken, how it is written, and whether it is whole. The sound itself is not
-altered. Silence takes the place of a missing start or of a hole, so that a second in the track is that second of the video.
+altered. Silence takes the place of a missing start or of a hole, so that a second in the track is that second of the
+video.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from narralytica_ingest.failures import IngestError, permanent, transient
-from narralytica_ingest.media.ffmpeg import BIT_EXACT, untrusted_input, write_file
+from narralytica_ingest.failures import IngestError, local, permanent, transient
+from narralytica_ingest.media.ffmpeg import BIT_EXACT, OnProgress, untrusted_input, unwatched, write_file
 from narralytica_ingest.media.integrity import demuxed_seconds
 from narralytica_ingest.media.probe import AudioStream, Probe, no_audio_stream, probe
 from narralytica_ingest.media.tools import MediaTools
@@ -39,12 +39,12 @@ def extract_audio(
     target: Path,
     source_probe: Probe,
     tools: MediaTools,
-    progress: Callable[[float, float | None], None] = lambda done, total: None,
+    progress: OnProgress = unwatched,
 ) -> AudioFacts:
     """Writes the track of `source` to `target` (a `.flac`); the same input gives the same bytes.
 
-    `progress` gets seconds done and seconds in all (None if unknown); what it raises comes out unchanged, after ffmpeg's
-    end. Raises IngestError: `no_audio_stream`, `undecodable_media`, `truncated_media` (permanent), `media_timeout`.
+    `progress` gets seconds done and seconds in all (None if unknown); what it raises comes out unchanged.
+    Raises IngestError: `no_audio_stream`, `undecodable_media`, `truncated_media` (permanent), `media_timeout`.
     """
     stream = choose_stream(source_probe)
     total = source_probe.duration_seconds
@@ -119,13 +119,9 @@ def _is_short(found: float, announced: float) -> bool:
 
 def _failed(complaints: str) -> IngestError:
     if "No space left" in complaints:
-        return _disk_full()
+        return local("disk_full", "The worker's disk is full: free some space; the job waits.")
     if "Cannot allocate memory" in complaints:
         return transient("media_out_of_memory", "ffmpeg ran out of memory: it is tried again.")
-    return permanent("undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy.")
-
-
-def _disk_full() -> IngestError:
-    from narralytica_ingest.failures import local
-
-    return local("disk_full", "The worker's disk is full: free some space; the job waits.")
+    return permanent(
+        "undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy."
+    )

@@ -8,16 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ffmpeg  # type: ignore[import-untyped]
+import ffmpeg
 
 from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, ToolResult, run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 OnSeconds = Callable[[float], None]
 """Gets the media time (seconds) that a command has reached, about twice a second."""
+OnProgress = Callable[[float, float | None], None]
+"""Gets seconds done, and seconds in all or None."""
 
 # Nothing of the input's tags, and nothing of the program's version or of the clock, in the output.
 BIT_EXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact"}
+
+
+def unwatched(done: float, total: float | None) -> None:
+    """An `OnProgress` that takes no notice."""
 
 
 def untrusted_input(path: Path, **options: Any) -> Any:
@@ -25,7 +31,9 @@ def untrusted_input(path: Path, **options: Any) -> Any:
     return ffmpeg.input(f"file:{path.absolute()}", **INPUT_LIMITS, **options)
 
 
-def write_file(streams: list[Any], target: Path, tools: MediaTools, on_seconds: OnSeconds, **options: Any) -> ToolResult:
+def write_file(
+    streams: list[Any], target: Path, tools: MediaTools, on_seconds: OnSeconds, **options: Any
+) -> ToolResult:
     """Writes `streams` to `target` under a temporary name, which becomes the final one only when ffmpeg succeeded.
 
     The result's `returncode` says whether it did; judging a failure is the caller's.

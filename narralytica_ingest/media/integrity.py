@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ffmpeg  # type: ignore[import-untyped]
+import ffmpeg
 
 from narralytica_ingest.failures import permanent
 from narralytica_ingest.media.ffmpeg import run_ffmpeg, untrusted_input
@@ -17,8 +17,8 @@ from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 _BLOCK = 1 << 20
-# Containers frame the same coded data differently (start codes of two lengths or sizes, access unit delimiters, ADTS headers
-# or none): one form for comparing.
+# Containers frame the same coded data differently (start codes of two lengths or sizes, access unit delimiters, ADTS
+# headers or none): one form for comparing.
 _ONE_FORM = {
     "h264": "h264_mp4toannexb,h264_metadata=aud=remove",
     "hevc": "hevc_mp4toannexb,hevc_metadata=aud=remove",
@@ -39,7 +39,7 @@ def sha256_file(path: Path, progress: Callable[[int], None] | None = None) -> st
 
 
 def packet_hashes(path: Path, tools: MediaTools) -> list[str]:
-    """The SHA-256 of each track's packets (`v:<hex>`, `a:<hex>`, in the order of the tracks), free of container framing.
+    """The SHA-256 of each track's packets (`v:<hex>`, `a:<hex>`, in the order of tracks), free of container framing.
 
     Equal for two files when remuxing lost and changed nothing.
     """

@@ -1,7 +1,7 @@
 """What a media file is, measured by ffprobe.
 
-What belongs here: facts about a local file, as typed values. Judging them (is the sound whole, is it long enough) belongs
-to the modules that need the judgement.
+What belongs here: facts about a local file, as typed values. Judging them (is the sound whole, is it long enough)
+belongs to the modules that need the judgement.
 """
 
 import json
@@ -16,6 +16,7 @@ from narralytica_ingest.media.tools import MediaTools
 
 _MAX_STREAMS = 100
 _MAX_TEXT = 4000
+_WANTED = ("-print_format", "json", "-show_format", "-show_streams", "-show_chapters")
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Probe:
     tags: dict[str, str]
     raw: dict[str, Any] = field(repr=False)
 
+    @property
+    def streams(self) -> list[VideoStream | AudioStream]:
+        """Picture tracks, then sound tracks."""
+        return [*self.video, *self.audio]
+
 
 def probe(path: Path, tools: MediaTools, *, audio_needed: bool = False) -> Probe:
     """Measures a local file.
@@ -107,10 +113,9 @@ def no_audio_stream() -> IngestError:
 
 
 def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
-    limits = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
+    limits: list[str] = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
     result = run_tool(
-        [tools.ffprobe, "-v", "error", "-max_alloc", str(MAX_ALLOC), *limits, "-print_format", "json", "-show_format"]
-        + ["-show_streams", "-show_chapters", f"file:{path.absolute()}"],
+        [tools.ffprobe, "-v", "error", "-max_alloc", str(MAX_ALLOC), *limits, *_WANTED, f"file:{path.absolute()}"],
         timeout=min(tools.timeout, 120.0),
     )
     try:
@@ -118,7 +123,7 @@ def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
     except json.JSONDecodeError:
         measured = {}
     if not measured.get("streams") or not measured.get("format"):
-        raise permanent("not_media", "The file is not a media file that can be read, or it is damaged: check the source.")
+        raise permanent("not_media", "The file is no media file that can be read, or it is damaged: check the source.")
     return _trimmed(measured)
 
 
@@ -173,14 +178,15 @@ def _audio(stream: dict[str, Any]) -> AudioStream:
 
 
 def _duration(stream: dict[str, Any]) -> float | None:
-    """The track's own length. Matroska keeps it in a tag, `00:00:10.005000000`."""
+    """The track's own length. Matroska keeps its end in a tag, `00:00:10.005000000`."""
     length = _number(stream.get("duration"))
     if length is None and (tagged := _tags(stream).get("duration")):
         hours, _, rest = tagged.partition(":")
         minutes, _, seconds = rest.partition(":")
         parts = [_number(each) for each in (hours, minutes, seconds)]
         if None not in parts:
-            length = sum(each * unit for each, unit in zip(parts, (3600, 60, 1), strict=True) if each is not None)
+            end = sum(each * unit for each, unit in zip(parts, (3600, 60, 1), strict=True) if each is not None)
+            length = max(0.0, end - max(0.0, _number(stream.get("start_time")) or 0.0))
     return length
 
 

@@ -1,14 +1,14 @@
 """One file from several streams, without touching what they hold.
 
-What belongs here: joining what a segmented source was fetched as (picture and sound apart, or concatenated segments) into
-one container that any player takes. The same streams give the same bytes.
+What belongs here: joining what a segmented source was fetched as (picture and sound apart, or concatenated segments)
+into one container that any player takes. The same streams give the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from narralytica_ingest.failures import IngestError, local, permanent
-from narralytica_ingest.media.ffmpeg import BIT_EXACT, untrusted_input, write_file
+from narralytica_ingest.media.ffmpeg import BIT_EXACT, OnProgress, untrusted_input, unwatched, write_file
 from narralytica_ingest.media.probe import Probe, probe
 from narralytica_ingest.media.tools import MediaTools
 
@@ -20,7 +20,7 @@ def join_streams(
     parts: Sequence[Path],
     folder: Path,
     tools: MediaTools,
-    progress: Callable[[float, float | None], None] = lambda done, total: None,
+    progress: OnProgress = unwatched,
 ) -> Path:
     """Writes `original.<ext>` into `folder` with every picture and sound track of `parts`, and returns it.
 
@@ -30,17 +30,15 @@ def join_streams(
     probes = [probe(part, tools) for part in parts]
     extension, muxer = _container(probes)
     total = max((each.duration_seconds or 0.0 for each in probes), default=0.0) or None
-    streams = [
-        source[str(stream.index)]
-        for part, measured in zip(parts, probes, strict=True)
-        for source in [untrusted_input(part)]
-        for stream in (*measured.video, *measured.audio)
-    ]
+    begin = min((each.start_seconds or 0.0 for each in probes), default=0.0)
+    streams = []
+    for part, measured in zip(parts, probes, strict=True):
+        # ffmpeg lets each input begin at zero; the parts share one clock, so a part that begins later stays later.
+        source = untrusted_input(part, itsoffset=f"{(measured.start_seconds or 0.0) - begin:.6f}")
+        streams += [source[str(stream.index)] for stream in measured.streams]
     options = {"c": "copy", "format": muxer, **BIT_EXACT}
     if muxer == "mp4":
         options["movflags"] = "+faststart"
-    if len(parts) > 1:  # picture and sound share one clock: keep their offset, and shift both alike
-        options |= {"copyts": None, "avoid_negative_ts": "make_zero"}
     target = folder / f"original.{extension}"
     result = write_file(streams, target, tools, lambda seconds: progress(seconds, total), **options)
     if result.returncode != 0:
@@ -49,7 +47,7 @@ def join_streams(
 
 
 def _container(probes: Sequence[Probe]) -> tuple[str, str]:
-    codecs = {stream.codec for each in probes for stream in (*each.video, *each.audio)}
+    codecs = {stream.codec for each in probes for stream in each.streams}
     if codecs <= _MP4:
         return ("mp4" if any(each.video for each in probes) else "m4a"), "mp4"
     if codecs <= _WEBM:

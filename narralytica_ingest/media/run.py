@@ -17,7 +17,8 @@ from pathlib import Path
 
 from narralytica_ingest.failures import transient
 
-# For files from strangers: no demuxer that reads other files (concat, hls, image sequences), no protocol but the file's.
+# For files from strangers: no demuxer that reads other files (concat, hls, image sequences), no protocol but the
+# file's.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,mxf,mp3,wav,w64,flac,ogg,aac,ac3,eac3,dts,"
     "aiff,caf,amr,rm,ivf,obu,h264,hevc,m4v,dv,wtv,nut,ape,wv,tta,au"
@@ -44,9 +45,9 @@ def run_tool(
 ) -> ToolResult:
     """Runs a tool to its end in a process group of its own.
 
-    `on_line` gets each line of standard output as it comes (then none is kept). The whole group is killed when `timeout`
-    seconds are over and on any exception, be it an interrupt or one that `on_line` raises.
-    Raises IngestError `media_timeout` (transient).
+    `on_line` gets each line of standard output as it comes (then none is kept). The whole group is killed when
+    `timeout` seconds are over and on any exception, be it an interrupt or one that `on_line` raises. Raises IngestError
+    `media_timeout` (transient).
     """
     deadline = time.monotonic() + timeout
     with _process(command, timeout) as process:
@@ -86,8 +87,9 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
 
 
 def _environment() -> dict[str, str]:
-    """No secret of ours. A statically linked ffmpeg that finds the machine's character set modules loads them, and crashes
-    (bundled 6.0, on every MPEG-TS): so it must not find them."""
+    """No secret of ours, and no way to the machine's character set modules: a statically linked ffmpeg that finds them
+    loads them and crashes (the bundled 6.0 does, on every MPEG-TS).
+    """
     kept = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
     return kept | {"GCONV_PATH": os.devnull}
 

@@ -86,7 +86,6 @@ class Fetcher:
         options = FetchOptions(
             max_height=int(video["options"].get("max_height") or self.settings.max_height),
             socket_timeout=self.settings.socket_timeout_seconds,
-            ffmpeg=tools.ffmpeg,
         )
 
         def on_progress(now: Progress) -> None:

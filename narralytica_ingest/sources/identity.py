@@ -1,7 +1,7 @@
 """Which video a reference means, decided offline and in milliseconds.
 
-What belongs here: turning a URL or an upload reference into the one `video_id` that every form of it shares. No network,
-no yt-dlp: the dispatch sensor and the command line call this for every job.
+What belongs here: turning a URL or an upload reference into the one `video_id` that every form of it shares. No
+network, no yt-dlp: the dispatch sensor and the command line call this for every job.
 """
 
 import hashlib
@@ -65,9 +65,9 @@ def identify_url(url: str) -> Identity:
 def identify_upload(ref: str, version: str, upload_bucket: str) -> Identity:
     """The video that an `s3://bucket/key` reference means; `version` is the object's version id or its ETag.
 
-    Keys that `submit FILE` made (`sha256/<64 hex>/<file name>` in `upload_bucket`) carry the content's hash, which is then
-    the identity. Any other object is its bucket, key and version, so an overwritten key is a new video.
-    Raises IngestError `invalid_upload_ref` (permanent).
+    Keys that `submit FILE` made (`sha256/<64 hex>/<file name>` in `upload_bucket`) carry the content's hash, which is
+    then the identity. Any other object is its bucket, key and version, so an overwritten key is a new video. Raises
+    IngestError `invalid_upload_ref` (permanent).
     """
     bucket, key = parse_upload_ref(ref)
     own = _OWN_UPLOAD_KEY.fullmatch(key) if bucket == upload_bucket else None
@@ -81,7 +81,9 @@ def parse_upload_ref(ref: str) -> tuple[str, str]:
     bucket, _, key = rest.partition("/")
     good_bucket = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket)
     if scheme.lower() != "s3" or not separator or not good_bucket or not key or not _encodable(key) or "\0" in key:
-        raise permanent("invalid_upload_ref", "An upload reference must have the form s3://bucket/key: correct the job.")
+        raise permanent(
+            "invalid_upload_ref", "An upload reference must have the form s3://bucket/key: correct the job."
+        )
     return bucket, key
 
 
@@ -92,11 +94,13 @@ def alias_of(extractor: str, source_id: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
-    """The URL's parts with scheme and host in lower case, without default port and without a fragment that only scrolls."""
+    """The URL's parts: scheme and host in lower case, no default port, no fragment that only scrolls."""
     text = url.strip()
     scheme = text.partition(":")[0].lower()
     if scheme == "s3":
-        raise permanent("unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url.")
+        raise permanent(
+            "unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url."
+        )
     if scheme not in _DEFAULT_PORTS or ":" not in text:
         raise permanent(
             "unsupported_scheme",
@@ -158,7 +162,9 @@ def _vimeo(parts: SplitResult) -> Identity | None:
 
 def _web(parts: SplitResult, host: str) -> Identity:
     """A URL of no known site: the hash of its canonical form. What is fetched is the URL as it was given."""
-    kept = [pair for pair in parts.query.split("&") if not _TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]).lower())]
+    kept = [
+        pair for pair in parts.query.split("&") if not _TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]).lower())
+    ]
     try:
         canonical = canonicalize_url(urlunsplit(parts._replace(query="&".join(kept))), keep_fragments=True)
     except (ValueError, UnicodeError):

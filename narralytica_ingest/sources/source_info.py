@@ -8,28 +8,103 @@ from collections.abc import Mapping, Set
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-_FACTS = (
-    "id title fulltitle alt_title display_id description "
-    "channel channel_id channel_url channel_follower_count channel_is_verified "
-    "uploader uploader_id uploader_url creators series season_number episode episode_number "
-    "upload_date timestamp release_date release_timestamp release_year modified_date modified_timestamp "
-    "duration chapters tags categories language license location age_limit availability media_type "
-    "live_status was_live playable_in_embed view_count like_count dislike_count comment_count repost_count average_rating "
-    "webpage_url original_url webpage_url_domain extractor extractor_key "
-    "format_id ext protocol vcodec acodec width height fps dynamic_range aspect_ratio tbr vbr abr asr audio_channels "
-    "filesize filesize_approx"
-).split()
-_FORMAT_FACTS = (
-    "format_id ext protocol container vcodec acodec width height fps dynamic_range tbr vbr abr asr audio_channels language "
-    "language_preference format_note filesize"
-).split()
+_FACTS = [
+    "id",
+    "title",
+    "fulltitle",
+    "alt_title",
+    "display_id",
+    "description",
+    "channel",
+    "channel_id",
+    "channel_url",
+    "channel_follower_count",
+    "channel_is_verified",
+    "uploader",
+    "uploader_id",
+    "uploader_url",
+    "creators",
+    "series",
+    "season_number",
+    "episode",
+    "episode_number",
+    "upload_date",
+    "timestamp",
+    "release_date",
+    "release_timestamp",
+    "release_year",
+    "modified_date",
+    "modified_timestamp",
+    "duration",
+    "chapters",
+    "tags",
+    "categories",
+    "language",
+    "license",
+    "location",
+    "age_limit",
+    "availability",
+    "media_type",
+    "live_status",
+    "was_live",
+    "playable_in_embed",
+    "view_count",
+    "like_count",
+    "dislike_count",
+    "comment_count",
+    "repost_count",
+    "average_rating",
+    "webpage_url",
+    "original_url",
+    "webpage_url_domain",
+    "extractor",
+    "extractor_key",
+    "format_id",
+    "ext",
+    "protocol",
+    "vcodec",
+    "acodec",
+    "width",
+    "height",
+    "fps",
+    "dynamic_range",
+    "aspect_ratio",
+    "tbr",
+    "vbr",
+    "abr",
+    "asr",
+    "audio_channels",
+    "filesize",
+    "filesize_approx",
+]
+_FORMAT_FACTS = [
+    "format_id",
+    "ext",
+    "protocol",
+    "container",
+    "vcodec",
+    "acodec",
+    "width",
+    "height",
+    "fps",
+    "dynamic_range",
+    "tbr",
+    "vbr",
+    "abr",
+    "asr",
+    "audio_channels",
+    "language",
+    "language_preference",
+    "format_note",
+    "filesize",
+]
 
 
 def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
     """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages.
 
-    `changed_at` are the Last-Modified times (epoch seconds) of the files fetched: for a bare file yt-dlp gives that as the
-    time of publication, of which it says nothing.
+    `changed_at` are the Last-Modified times (epoch seconds) of the files fetched: for a bare file yt-dlp gives that as
+    the time of publication, of which it says nothing.
     """
     kept = {name: info[name] for name in _FACTS if info.get(name) is not None}
     if info.get("direct") and info.get("timestamp") in changed_at:

@@ -1,14 +1,15 @@
 """The adapter to yt-dlp, and the only file that imports it.
 
-What belongs here: how yt-dlp is set up, asked and watched. It extracts, says what it found, then downloads from that same
-information. It never joins or repairs streams (that is `media/`), and no postprocessor of yt-dlp ever touches a file.
+What belongs here: how yt-dlp is set up, asked and watched. It extracts, says what it found, then downloads from that
+same information. It never joins or repairs streams (that is `media/`), and no postprocessor of yt-dlp ever touches a
+file.
 """
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ from yt_dlp.networking.common import Request, Response
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import timeconvert
 
-from narralytica_ingest.failures import FailureClass, IngestError, permanent, transient
-from narralytica_ingest.sources.fetching import Fetched, FetchOptions, Progress, RemoteFile
+from narralytica_ingest.failures import IngestError, permanent, transient
+from narralytica_ingest.sources.fetching import Fetched, FetchOptions, Progress
 from narralytica_ingest.sources.identity import alias_of
+from narralytica_ingest.sources.remote_file import RemoteFile, check_piece, require_known_end
 from narralytica_ingest.sources.source_info import kept_info
-from narralytica_ingest.sources.ytdlp_failures import as_ingest_error
+from narralytica_ingest.sources.ytdlp_failures import as_ingest_error, refuse_unfinished
 
 # Extractors that name a page or a file, not a video.
 _NAMELESS = {"generic", "html5mediaembed", "commonmistakes", "unicodebom"}
@@ -65,9 +67,8 @@ def javascript_runtime() -> Path | None:
 
 def _parameters(folder: Path, options: FetchOptions) -> dict[str, Any]:
     deno = options.deno or javascript_runtime()
-    pause = {kind: _pause for kind in ("http", "fragment", "file_access", "extractor")}
+    pause = dict.fromkeys(("http", "fragment", "file_access", "extractor"), _pause)
     return {
-        "paths": {"home": str(folder)},
         # The shorter side counts as height, so that a portrait video keeps its sharpness. `lang` first: the original
         # language before every quality.
         "format": "bv*+ba/b",
@@ -105,10 +106,10 @@ def _pause(n: int) -> float:
 class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
     """A YoutubeDL that never splices.
 
-    yt-dlp continues a cut transfer with a bare `Range`: when the file has changed meanwhile, the result has the right size
-    and is corrupt. Here each continuation carries `If-Range` and is compared with the first answer; where nothing can
-    prove that both belong together, the transfer starts again from its first byte (yt-dlp does so when its `Range` is
-    answered with a whole file).
+    yt-dlp continues a cut transfer with a bare `Range`: when the file has changed meanwhile, the result has the right
+    size and is corrupt. Here each continuation carries `If-Range` and is compared with the first answer; where nothing
+    can prove that both belong together, the transfer starts again from its first byte (yt-dlp does so when its `Range`
+    is answered with a whole file).
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
@@ -127,6 +128,9 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._downloading = True
         try:
             return super().dl(name, info, subtitle, test)
+        except BaseException as error:
+            _close_left_open(error)
+            raise
         finally:
             self._downloading = False
 
@@ -139,7 +143,8 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
             else:
                 response = super().urlopen(request)
                 if asked and first is not None:
-                    _check_piece(asked, response, first)
+                    with _closed_on_failure(response):
+                        check_piece(asked, response.status, response.headers, first)
         except Exception as error:
             self._network_error = error
             if isinstance(error, HTTPError):
@@ -150,7 +155,8 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         if not asked or first is None or response.status == 200:
             self._remote[request.url] = RemoteFile.of(response.status, response.headers)
         if self._downloading and request.headers.get("Accept-Encoding") == "identity":  # media, not a manifest
-            _require_known_end(response)
+            with _closed_on_failure(response):
+                require_known_end(response.headers)
         return response
 
     def changed_at(self) -> set[int]:
@@ -180,30 +186,21 @@ class _Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         super().trouble(message, tb, is_error)
 
 
-def _check_piece(asked: str, response: Response, first: RemoteFile) -> None:
-    """A piece (`bytes=a-b`) cannot start over, so a file that changed between two pieces ends the attempt."""
-    if response.status == 206 and RemoteFile.of(206, response.headers).length in (first.length, None):
-        later = RemoteFile.of(206, response.headers)
-        if (later.etag, later.last_modified) == (first.etag, first.last_modified):
-            return
-    elif response.status == 200 and asked.startswith("bytes=0-"):
-        return
-    response.close()
-    raise IngestError(
-        FailureClass.RESTART, "source_changed", "The file changed at its source during the transfer: it is fetched again."
-    )
+def _close_left_open(error: BaseException) -> None:
+    """yt-dlp's segment downloader leaves its target open when it fails: nothing else still knows the file."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        context = frame.f_locals.get("ctx")
+        if isinstance(context, dict) and "dest_stream" in context:
+            context["dest_stream"].close()
 
 
-def _require_known_end(response: Response) -> None:
-    headers = response.headers
-    chunked = "chunked" in (headers.get("Transfer-Encoding") or "").lower()
-    if not chunked and (headers.get("Content-Length") is None or headers.get("Content-Encoding")):
+@contextmanager
+def _closed_on_failure(response: Response) -> Iterator[None]:
+    try:
+        yield
+    except IngestError:
         response.close()
-        raise transient(
-            "length_unknown",
-            "The source does not say how long the file is, so a cut transfer would go unnoticed: fetch it from a server "
-            "that sends Content-Length, or upload the file.",
-        )
+        raise
 
 
 class _Session:
@@ -245,7 +242,7 @@ class _Session:
 
 def _extract(downloader: _Downloader, url: str) -> dict[str, Any]:
     """What yt-dlp knows of the one video behind `url`, with its formats chosen. Refuses lists, live and upcoming."""
-    info: dict[str, Any] | None = downloader.extract_info(url, download=False)
+    info = _extract_any(downloader, url)
     while info is not None and info.get("_type", "video") in ("playlist", "multi_video"):
         entries = [entry for entry in info.get("entries") or () if entry]
         if len(entries) > 1:
@@ -255,24 +252,21 @@ def _extract(downloader: _Downloader, url: str) -> dict[str, Any]:
         info = entries[0] if entries else None
     if info is None:
         raise permanent("no_video_found", "No video was found behind this URL: check that it is the page of a video.")
-    _refuse_unfinished(info)
+    refuse_unfinished(info)
     return info
 
 
-def _refuse_unfinished(info: dict[str, Any]) -> None:
-    status = info.get("live_status") or ("is_live" if info.get("is_live") else None)
-    if status == "is_live":
-        raise _not_yet("live", "The video is live now: it is ingested once the broadcast is over.")
-    if status == "is_upcoming":
-        starts = info.get("release_timestamp")
-        when = datetime.fromtimestamp(starts, UTC) if isinstance(starts, int | float) else None
-        raise _not_yet("upcoming", "The video is announced but not published yet: it is ingested later.", when)
-    if status == "post_live":
-        raise _not_yet("processing", "The source still processes the broadcast: it is ingested later.")
-
-
-def _not_yet(code: str, message: str, retry_at: datetime | None = None) -> IngestError:
-    return IngestError(FailureClass.NOT_YET, code, message, retry_at=retry_at)
+def _extract_any(downloader: _Downloader, url: str) -> dict[str, Any] | None:
+    try:
+        info: dict[str, Any] | None = downloader.extract_info(url, download=False)
+    except yt_dlp.DownloadError as error:
+        if as_ingest_error(error).code != "upcoming":
+            raise
+        downloader.params["ignore_no_formats_error"] = True  # asked again, yt-dlp tells when instead of raising
+        info = downloader.extract_info(url, download=False)
+        if info is None or info.get("live_status") != "is_upcoming":
+            raise
+    return info
 
 
 def _download(downloader: _Downloader, session: _Session, chosen: dict[str, Any], target: Path) -> Path:

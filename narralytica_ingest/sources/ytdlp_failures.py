@@ -1,16 +1,17 @@
 """What yt-dlp's exceptions mean: the failure taxonomy, applied to it.
 
-What belongs here: the tables from type, attribute and (last) message to a verdict. yt-dlp's types are known by their names,
-so that nothing here imports it. A verdict's sentence is ours; the source's own words follow it, without URLs.
+What belongs here: the tables from type, attribute and (last) message to a verdict. yt-dlp's types are known by their
+names, so that nothing here imports it. A verdict's sentence is ours; the source's own words follow it, without URLs.
 """
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from narralytica_ingest.failures import FailureClass, IngestError
-from narralytica_ingest.sources.fetching import retry_after
+from narralytica_ingest.sources.remote_file import retry_after
 
 _PERMANENT, _OPERATOR = FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR
 _NOT_YET, _LIMITED = FailureClass.NOT_YET, FailureClass.RATE_LIMITED
@@ -42,7 +43,7 @@ _BROKEN: Verdict = (
 _GEO: Verdict = (
     _OPERATOR,
     "geo_blocked",
-    "The source does not show the video in the worker's country: fetch it through a proxy elsewhere, then retry the job.",
+    "The source does not show the video in the worker's country: use a proxy elsewhere, then retry the job.",
 )
 _DISK_FULL: Verdict = (_LOCAL, "disk_full", "The worker's disk is full: free some space; the job waits.")
 _INCOMPLETE: Verdict = (_TRANSIENT, "incomplete_read", "The source cut the transfer: it is tried again.")
@@ -81,25 +82,64 @@ _BY_TYPE: dict[str, Verdict] = {
 # Read from top to bottom; the first that is found decides. The site's words, so in the order of how much they say.
 _BY_MESSAGE: list[tuple[str, Verdict]] = [
     (r"\bdrm\b", (_PERMANENT, "drm_protected", "The video is protected by DRM and cannot be ingested.")),
-    (r"not a bot|unusual traffic", (_OPERATOR, "bot_check", "The source takes the worker for a bot: give it cookies or "
-        "another address, then retry the job.")),
-    (r"captcha", (_OPERATOR, "captcha", "The source shows a captcha: give the worker cookies or another address, then "
-        "retry the job.")),
-    (r"confirm your age|age.restricted|inappropriate for some", (_OPERATOR, "age_restricted", "The source asks for a login "
-        "that proves the age: give the worker cookies of such an account, then retry the job.")),
-    (r"members.only|join this channel|channel's members|subscribers? only|premium members", (_OPERATOR, "members_only",
-        "The video is for members only: give the worker cookies of a member, then retry the job.")),
-    (r"private video|video is private|is a private", (_PERMANENT, "private", "The video is private: ask its owner to publish "
-        "it, then submit it again.")),
-    (r"not (?:made this video )?available (?:in|from|to) your (?:country|location|region)|geo.?(?:restrict|block)", _GEO),
+    (
+        r"not a bot|unusual traffic",
+        (
+            _OPERATOR,
+            "bot_check",
+            "The source takes the worker for a bot: give it cookies or another address, then retry the job.",
+        ),
+    ),
+    (
+        r"captcha",
+        (
+            _OPERATOR,
+            "captcha",
+            "The source shows a captcha: give the worker cookies or another address, then retry the job.",
+        ),
+    ),
+    (
+        r"confirm your age|age.restricted|inappropriate for some",
+        (
+            _OPERATOR,
+            "age_restricted",
+            "The source asks for a proof of age: give the worker cookies of an adult's account, then retry the job.",
+        ),
+    ),
+    (
+        r"members.only|join this channel|channel's members|subscribers? only|premium members",
+        (
+            _OPERATOR,
+            "members_only",
+            "The video is for members only: give the worker cookies of a member, then retry the job.",
+        ),
+    ),
+    (
+        r"private video|video is private|is a private",
+        (_PERMANENT, "private", "The video is private: ask its owner to publish it, then submit it again."),
+    ),
+    (
+        r"not (?:made this video )?available (?:in|from|to) your (?:country|location|region)|geo.?(?:restrict|block)",
+        _GEO,
+    ),
     (r"begin in|premieres? (?:in|will)|is upcoming|will be available|will begin|has not started", _UPCOMING),
-    (r"still processing|being processed|processing this video", (_NOT_YET, "processing", "The source still processes the "
-        "video: it is ingested later.")),
+    (
+        r"still processing|being processed|processing this video",
+        (_NOT_YET, "processing", "The source still processes the video: it is ingested later."),
+    ),
     (r"rate.?limit|too many requests|try again later", _BY_STATUS[429]),
-    (r"removed|deleted|no longer available|terminated|does not exist|video unavailable|not exist", (_PERMANENT, "removed",
-        "The video was removed at its source.")),
-    (r"fresh cookies|use --cookies|cookies? (?:are|is) (?:needed|required|no longer valid)", (_OPERATOR, "cookies_needed",
-        "The source wants cookies of a browser: give them to the worker, then retry the job.")),
+    (
+        r"removed|deleted|no longer available|terminated|does not exist|video unavailable|not exist",
+        (_PERMANENT, "removed", "The video was removed at its source."),
+    ),
+    (
+        r"fresh cookies|use --cookies|cookies? (?:are|is) (?:needed|required|no longer valid)",
+        (
+            _OPERATOR,
+            "cookies_needed",
+            "The source wants cookies of a browser: give them to the worker, then retry the job.",
+        ),
+    ),
     (r"log ?in|sign in|registered users|account credentials|password", _BY_STATUS[401]),
     (r"unable to (?:write data|open for writing)|no space left", _DISK_FULL),
     (r"certificate.verify|certificate is not valid", _TLS),
@@ -107,14 +147,26 @@ _BY_MESSAGE: list[tuple[str, Verdict]] = [
     (r"bytes read|more expected|content too short|downloaded \d+ bytes, expected", _INCOMPLETE),
     (r"timed? ?out", _TIMED_OUT),
     (r"connection (?:reset|refused|aborted|broken)|broken pipe|remote end closed|network is unreachable", _LOST),
-    (r"fragment \d+ not found|did not get any data|file is empty", (_TRANSIENT, "empty_response", "The source sent no data "
-        "where media was announced: it is tried again.")),
-    (r"requested format is not available|no video formats|no formats", (_OPERATOR, "no_formats", "The source offers the "
-        "video in no format that can be fetched: update the worker's yt-dlp, then retry the job.")),
+    (
+        r"fragment \d+ not found|did not get any data|file is empty",
+        (_TRANSIENT, "empty_response", "The source sent no data where media was announced: it is tried again."),
+    ),
+    (
+        r"requested format is not available|no video formats|no formats",
+        (
+            _OPERATOR,
+            "no_formats",
+            "The source offers no format that can be fetched: update the worker's yt-dlp, then retry the job.",
+        ),
+    ),
     (r"unsupported url|no suitable extractor|is not a valid url|no video (?:could be )?found", _UNSUPPORTED),
-]  # fmt: skip
+]
 
-_UNKNOWN: Verdict = (_TRANSIENT, "unknown", "The fetch failed in a way that is not known: it is tried again a few times.")
+_UNKNOWN: Verdict = (
+    _TRANSIENT,
+    "unknown",
+    "The fetch failed in a way that is not known: it is tried again a few times.",
+)
 
 
 def as_ingest_error(error: BaseException) -> IngestError:
@@ -130,12 +182,29 @@ def as_ingest_error(error: BaseException) -> IngestError:
     return IngestError(failure_class, code, message, retry_at=_retry_at(causes))
 
 
+def refuse_unfinished(info: Mapping[str, Any]) -> None:
+    """Raises IngestError `live`, `upcoming` or `processing` (not yet) where yt-dlp's information says so."""
+    status = info.get("live_status") or ("is_live" if info.get("is_live") else None)
+    if status == "is_live":
+        raise _not_yet("live", "The video is live now: it is ingested once the broadcast is over.")
+    if status == "is_upcoming":
+        starts = info.get("release_timestamp")
+        when = datetime.fromtimestamp(starts, UTC) if isinstance(starts, int | float) else None
+        raise _not_yet("upcoming", "The video is announced but not published yet: it is ingested later.", when)
+    if status == "post_live":
+        raise _not_yet("processing", "The source still processes the broadcast: it is ingested later.")
+
+
+def _not_yet(code: str, message: str, retry_at: datetime | None = None) -> IngestError:
+    return IngestError(_NOT_YET, code, message, retry_at=retry_at)
+
+
 def _decide(causes: list[BaseException]) -> Verdict:
     for decide in (_by_errno, _by_type, _by_status):
         for cause in reversed(causes):  # the innermost knows best
             if verdict := decide(cause):
                 return verdict
-    text = " ".join(str(cause) for cause in causes).lower().replace("’", "'")
+    text = re.sub(r"\w+://\S+", "", " ".join(str(cause) for cause in causes).lower()).replace("\u2019", "'")
     for pattern, verdict in _BY_MESSAGE:
         if re.search(pattern, text):
             return verdict
@@ -188,7 +257,7 @@ def _retry_at(causes: list[BaseException]) -> Any:
 
 
 def _own_words(causes: list[BaseException]) -> str | None:
-    """What the source or yt-dlp said, short and without the tool's decoration, addresses and advice for its own users."""
+    """What was said, short, without yt-dlp's decoration, addresses and advice for its own users."""
     text = str(getattr(causes[0], "orig_msg", None) or causes[0])
     text = re.sub(r"\x1b\[[0-9;]*m|^\s*ERROR:\s*|\[[\w:+.-]+\]\s*(?:[\w-]+:\s)?", "", text).strip()
     text = re.split(r"\s*[;.(]*\s*(?:please report this issue|caused by|Use --|See  ?https?:)", text)[0]

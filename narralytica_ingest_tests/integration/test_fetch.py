@@ -9,14 +9,18 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from yt_dlp.extractor.common import InfoExtractor
 
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.media.integrity import packet_hashes, sha256_file
 from narralytica_ingest.media.probe import probe
 from narralytica_ingest.media.remux import join_streams
+from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools, find_tools
+from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchOptions, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer, make_streams
@@ -41,7 +45,7 @@ def server(streams: Path) -> Iterator[SourceServer]:
         yield running
 
 
-def fetch(url: str, folder: Path, reports: list[Progress] | None = None, **options: int) -> Fetched:
+def fetch(url: str, folder: Path, reports: list[Progress] | None = None, **options: Any) -> Fetched:
     aliases: list[str] = []
     fetched = fetch_url(
         url,
@@ -94,9 +98,32 @@ def test_a_segmented_source_keeps_its_packets_and_gives_the_same_file_twice(
     assert packet_hashes(joined[0], tools) == packet_hashes(SAMPLE, tools)
 
 
+@pytest.mark.parametrize(
+    ("properties", "code"),
+    [({}, None), ({"ranges": False}, "ranges_ignored"), ({"bodies": [None, None, SWAPPED]}, "source_changed")],
+    ids=["well-behaved", "without ranges", "changed between two pieces"],
+)
+def test_segments_that_are_pieces_of_one_file_belong_together(
+    server: SourceServer, tmp_path: Path, tools: MediaTools, properties: dict[str, Any], code: str | None
+) -> None:
+    options = ["-c", "copy", "-f", "hls", "-hls_time", "2", "-hls_playlist_type", "vod", "-hls_flags", "single_file"]
+    command: list[str | Path] = [tools.ffmpeg, "-v", "error", "-i", SAMPLE, *options, tmp_path / "one.m3u8"]
+    assert run_tool(command, timeout=30).returncode == 0
+    media = (tmp_path / "one.ts").read_bytes()
+    playlist = (tmp_path / "one.m3u8").read_bytes()
+    url = server.add("/one.m3u8", playlist, content_type="application/vnd.apple.mpegurl")
+    bodies = [body or media for body in properties.pop("bodies", [media])]
+    server.add("/one.ts", *bodies, content_type="video/mp2t", **properties)
+    if code:
+        assert failure_of(url, tmp_path / "fetched").code == code
+    else:
+        assert packet_hashes(fetch(url, tmp_path / "fetched").parts[0], tools) == packet_hashes(SAMPLE, tools)
+
+
 def test_the_best_rendition_up_to_the_wanted_height_is_fetched(server: SourceServer, tmp_path: Path) -> None:
     fetch(server.url("/hls/master.m3u8"), tmp_path, max_height=200)
-    assert server.requests["/hls/low-0.ts"] and not server.requests["/hls/high-0.ts"]
+    assert server.requests["/hls/low-0.ts"]
+    assert not server.requests["/hls/high-0.ts"]
 
 
 def test_a_cut_transfer_continues_where_it_was_cut(server: SourceServer, tmp_path: Path) -> None:
@@ -171,11 +198,14 @@ def test_a_cut_segment_is_fetched_again(server: SourceServer, tmp_path: Path, to
 def test_an_error_of_the_server_has_its_verdict_in_either_phase(
     server: SourceServer, tmp_path: Path, status: int, failure_class: FailureClass, code: str, phase: str
 ) -> None:
-    url = server.add("/bad.mp4", statuses=[status] if phase == "extraction" else [200, status], headers={"Retry-After": "70"})
+    url = server.add(
+        "/bad.mp4", statuses=[status] if phase == "extraction" else [200, status], headers={"Retry-After": "70"}
+    )
     with pytest.raises(IngestError) as raised:
         fetch(url, tmp_path, retries=0)
     assert (raised.value.failure_class, raised.value.code) == (failure_class, code)
-    assert raised.value.retry_at is not None and 60 < raised.value.retry_at.timestamp() - time.time() <= 70
+    assert raised.value.retry_at is not None
+    assert 60 < raised.value.retry_at.timestamp() - time.time() <= 70
     assert "127.0.0.1" not in raised.value.message
 
 
@@ -198,17 +228,84 @@ def test_a_host_that_is_not_there_is_a_lost_connection(tmp_path: Path) -> None:
 
 
 def test_a_live_stream_is_not_ingested_yet(server: SourceServer, tmp_path: Path) -> None:
-    playlist = server.resources["/hls/high.m3u8"].bodies[0].decode().replace("#EXT-X-ENDLIST", "").replace("VOD", "EVENT")
+    playlist = (
+        server.resources["/hls/high.m3u8"].bodies[0].decode().replace("#EXT-X-ENDLIST", "").replace("VOD", "EVENT")
+    )
     url = server.add("/live.m3u8", playlist.encode(), content_type="application/vnd.apple.mpegurl")
     failure = failure_of(url, tmp_path)
     assert (failure.failure_class, failure.code) == (FailureClass.NOT_YET, "live")
+
+
+class SiteIE(InfoExtractor):  # type: ignore[misc]
+    """A site that yt-dlp knows."""
+
+    _VALID_URL = r"https?://[^/]+/site/(?P<id>\w+)"
+    served = ""
+
+    def _real_extract(self, url: str) -> dict[str, Any]:
+        name = self._match_id(url)
+        if name == "announced":
+            self.raise_no_formats("Premieres in 3 hours", expected=True)
+            return {"id": name, "title": name, "live_status": "is_upcoming", "release_timestamp": 1_900_000_000}
+        return {"id": name, "title": name, "url": SiteIE.served, "ext": "mp4"}
+
+
+@pytest.fixture
+def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
+    class Downloader(ytdlp._Downloader):
+        def __init__(self, parameters: dict[str, Any]) -> None:
+            super().__init__(parameters)
+            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
+            self.add_info_extractor(SiteIE())
+
+    monkeypatch.setattr(ytdlp, "_Downloader", Downloader)
+    monkeypatch.setattr(SiteIE, "served", server.url("/clip.mp4"))
+    return server.url("/site")
+
+
+def test_the_name_that_extraction_reveals_is_told_before_any_media_byte(
+    server: SourceServer, site: str, tmp_path: Path
+) -> None:
+    told: list[tuple[str, int]] = []
+    fetched = fetch_url(
+        f"{site}/abc",
+        tmp_path,
+        FetchOptions(),
+        lambda _: None,
+        lambda alias: told.append((alias, server.requests["/clip.mp4"])),
+    )
+    assert told == [("site-abc", 0)]
+    assert fetched.byte_exact
+    assert server.requests["/clip.mp4"] == 1
+
+
+@pytest.mark.parametrize("refusal", [IngestError(FailureClass.CANCELED, "x", "x."), KeyError("x"), SystemExit(3)])
+def test_what_on_alias_raises_comes_out_unchanged_and_nothing_is_fetched(
+    server: SourceServer, site: str, tmp_path: Path, refusal: BaseException
+) -> None:
+    def refuse(_: str) -> None:
+        raise refusal
+
+    with pytest.raises(type(refusal)) as raised:
+        fetch_url(f"{site}/abc", tmp_path, FetchOptions(), lambda _: None, refuse)
+    assert raised.value is refusal
+    assert not server.requests["/clip.mp4"]
+
+
+def test_an_announced_video_waits_for_its_time(site: str, tmp_path: Path) -> None:
+    failure = failure_of(f"{site}/announced", tmp_path)
+    assert (failure.failure_class, failure.code) == (FailureClass.NOT_YET, "upcoming")
+    assert failure.retry_at is not None
+    assert failure.retry_at.timestamp() == 1_900_000_000
 
 
 class Stop(BaseException):
     """An interrupt, like Dagster's."""
 
 
-@pytest.mark.parametrize("interrupt", [Stop("now"), KeyboardInterrupt(), ValueError("from the callback"), OSError(28, "x")])
+@pytest.mark.parametrize(
+    "interrupt", [Stop("now"), KeyboardInterrupt(), ValueError("from the callback"), OSError(28, "x")]
+)
 @pytest.mark.parametrize("path", ["/clip.mp4", "/hls/master.m3u8", "/dash/manifest.mpd"])
 def test_what_progress_raises_comes_out_unchanged(
     server: SourceServer, tmp_path: Path, interrupt: BaseException, path: str
@@ -255,4 +352,4 @@ def test_the_light_modules_do_not_import_yt_dlp() -> None:
         "import sys, narralytica_ingest.sources.identity, narralytica_ingest.sources.fetching;"
         "sys.exit(any(name.split('.')[0] in ('yt_dlp', 'dagster', 'boto3', 'pandas') for name in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0

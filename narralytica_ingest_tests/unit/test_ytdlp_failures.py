@@ -26,11 +26,11 @@ from yt_dlp.utils import (
 )
 
 from narralytica_ingest.failures import FailureClass, IngestError, permanent
-from narralytica_ingest.sources.fetching import retry_after
+from narralytica_ingest.sources.remote_file import retry_after
 from narralytica_ingest.sources.ytdlp_failures import as_ingest_error
 
 URL = "https://media.example.com/clip?signature=secret"
-P, O, N = FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR, FailureClass.NOT_YET  # noqa: E741
+P, OP, N = FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR, FailureClass.NOT_YET
 R, T, RESTART, L = FailureClass.RATE_LIMITED, FailureClass.TRANSIENT, FailureClass.RESTART, FailureClass.LOCAL
 
 
@@ -52,9 +52,9 @@ def said(message: str, expected: bool = True) -> DownloadError:
 
 TABLE: list[tuple[Exception, FailureClass, str]] = [
     *[(http(status), P, "not_found") for status in (404, 410, 451)],
-    (http(401), O, "login_required"),
+    (http(401), OP, "login_required"),
     (http(403), T, "forbidden"),
-    (http(407), O, "proxy_login_required"),
+    (http(407), OP, "proxy_login_required"),
     (http(408), T, "timed_out"),
     (http(416), RESTART, "range_refused"),
     (http(418), P, "refused"),
@@ -71,34 +71,42 @@ TABLE: list[tuple[Exception, FailureClass, str]] = [
     (TransportError("something else on the way"), T, "connection_lost"),
     (TransportError(cause=socket.gaierror(-2, "Name or service not known")), T, "dns_failed"),
     (TransportError("[Errno -3] Temporary failure in name resolution"), T, "dns_failed"),
-    (CertificateVerifyError("certificate verify failed: self-signed certificate"), O, "tls_verification"),
+    (CertificateVerifyError("certificate verify failed: self-signed certificate"), OP, "tls_verification"),
     (SSLError("EOF occurred in violation of protocol"), T, "tls_failed"),
     (ProxyError("no route"), T, "proxy_failed"),
     (IncompleteRead(1000, 2000), T, "incomplete_read"),
     (ContentTooShortError(1000, 3000), T, "incomplete_read"),
-    (DownloadError("ERROR: [download] Got error: 1000 bytes read, 2000 more expected. Giving up"), T, "incomplete_read"),
+    (
+        DownloadError("ERROR: [download] Got error: 1000 bytes read, 2000 more expected. Giving up"),
+        T,
+        "incomplete_read",
+    ),
     (UnsupportedError(URL), P, "unsupported_url"),
     (said(f"'{URL}' is not a valid URL. Set --default-search"), P, "unsupported_url"),
-    (GeoRestrictedError("not here", countries=["CH", "AT"]), O, "geo_blocked"),
-    (said("The uploader has not made this video available in your country"), O, "geo_blocked"),
+    (GeoRestrictedError("not here", countries=["CH", "AT"]), OP, "geo_blocked"),
+    (said("The uploader has not made this video available in your country"), OP, "geo_blocked"),
     (said("This video is DRM protected"), P, "drm_protected"),
     (said("Private video. Sign in if you've been granted access to this video. Use --cookies"), P, "private"),
     (said("Video unavailable. This video has been removed by the uploader"), P, "removed"),
     (said("This video is no longer available because the account has been terminated"), P, "removed"),
-    (said("Sign in to confirm your age. This video may be inappropriate for some users. Use --cookies"), O, "age_restricted"),
-    (said("Join this channel to get access to members-only content like this video"), O, "members_only"),
-    (said("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies"), O, "bot_check"),  # noqa: RUF001
-    (said("Please complete the CAPTCHA"), O, "captcha"),
-    (said("Fresh cookies (not necessarily logged in) are needed"), O, "cookies_needed"),
-    (said("This video is only available for registered users. Use --username"), O, "login_required"),
+    (
+        said("Sign in to confirm your age. This video may be inappropriate for some users. Use --cookies"),
+        OP,
+        "age_restricted",
+    ),
+    (said("Join this channel to get access to members-only content like this video"), OP, "members_only"),
+    (said("Sign in to confirm you\u2019re not a bot. Use --cookies-from-browser or --cookies"), OP, "bot_check"),
+    (said("Please complete the CAPTCHA"), OP, "captcha"),
+    (said("Fresh cookies (not necessarily logged in) are needed"), OP, "cookies_needed"),
+    (said("This video is only available for registered users. Use --username"), OP, "login_required"),
     (said("This live event will begin in 3 hours"), N, "upcoming"),
     (said("Premieres in 20 minutes"), N, "upcoming"),
     (UserNotLive(), N, "upcoming"),
     (said("We're processing this video. Check back later"), N, "processing"),
     (said("This content isn't available, try again later. Your session has been rate-limited"), R, "rate_limited"),
-    (said("Requested format is not available"), O, "no_formats"),
-    (RegexNotFoundError("Unable to extract player"), O, "extractor_broken"),
-    (said("JSON has no such key", expected=False), O, "extractor_broken"),
+    (said("Requested format is not available"), OP, "no_formats"),
+    (RegexNotFoundError("Unable to extract player"), OP, "extractor_broken"),
+    (said("JSON has no such key", expected=False), OP, "extractor_broken"),
     (OSError(errno.ENOSPC, "No space left on device"), L, "disk_full"),
     (reported(OSError(errno.ENOSPC, "No space left on device")), L, "disk_full"),
     (DownloadError("ERROR: unable to write data: [Errno 28] No space left on device"), L, "disk_full"),
@@ -108,7 +116,9 @@ TABLE: list[tuple[Exception, FailureClass, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "failure_class", "code"), TABLE, ids=[f"{row[2]}-{n}" for n, row in enumerate(TABLE)])
+@pytest.mark.parametrize(
+    ("error", "failure_class", "code"), TABLE, ids=[f"{row[2]}-{n}" for n, row in enumerate(TABLE)]
+)
 @pytest.mark.parametrize("wrap", [lambda error: error, reported], ids=["bare", "reported"])
 def test_every_failure_has_its_verdict(error: Exception, failure_class: FailureClass, code: str, wrap: object) -> None:
     assert callable(wrap)

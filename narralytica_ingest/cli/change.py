@@ -1,0 +1,83 @@
+"""`retry` and `cancel`: what an operator does to a job, told truthfully."""
+
+from typing import Annotated
+from uuid import UUID
+
+import typer
+
+from narralytica_ingest.cli import terminal
+from narralytica_ingest.cli.describe import state_text
+from narralytica_ingest.cli.follow import follow
+from narralytica_ingest.cli.look import JsonOption, find
+from narralytica_ingest.cli.services import tables, up_is_running
+from narralytica_ingest.config import load_settings
+from narralytica_ingest.failures import permanent
+from narralytica_ingest.store import jobs
+from narralytica_ingest.store.database import Database
+
+JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
+
+
+def retry(
+    job: JobArgument,
+    force: Annotated[
+        bool, typer.Option("--force", metavar="", help="Take a succeeded job, too: ingest its video again.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a job again that failed or was canceled, with fresh attempts; or let a deferred one go at once."""
+    job_id, settings = _job_id(job), load_settings()
+    with tables(settings) as endpoints:
+        before = find(endpoints, job)["job"]
+        with Database(endpoints.postgres_url).transaction() as connection:
+            jobs.retry(connection, job_id, force=force)
+        record = find(endpoints, job)
+    if as_json:
+        terminal.print_json(record)
+        return
+    deferred = before["status"] == "queued"
+    what = "need wait no longer" if deferred else f"is queued again (it was {before['status']})"
+    then = "it goes with the next look at the job table" if up_is_running(settings.home) else "it goes when `up` runs"
+    _print(f"Job {job_id} {what}: {then}.")
+
+
+def cancel(
+    job: JobArgument,
+    wait: Annotated[
+        bool, typer.Option("--wait", metavar="", help="Wait for its end; exit 1 if it was not canceled.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Cancel a job: at once if no run has it yet, else its run is asked to stop, which takes some seconds."""
+    job_id, settings = _job_id(job), load_settings()
+    with tables(settings) as endpoints:
+        with Database(endpoints.postgres_url).transaction() as connection:
+            status = jobs.cancel(connection, job_id)
+        if wait:
+            follow(endpoints.postgres_url, [job_id])
+        record = find(endpoints, job)
+    now = record["job"]["status"]
+    if as_json:
+        terminal.print_json(record)
+    elif now == "canceled":
+        _print(f"Job {job_id} is canceled.")
+    elif wait:
+        _print(f"Job {job_id} ended before the cancel reached it: {state_text(record['job'])}.")
+    elif status == "running":
+        who = "its run was asked to stop" if up_is_running(settings.home) else "it ends when `up` runs again"
+        _print(f"Job {job_id} is running; {who}.")
+    if wait and now != "canceled":
+        raise typer.Exit(1)
+
+
+def _job_id(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise permanent(
+            "not_a_job_id", f"{terminal.clean(value)} is no job id: `narralytica-ingest jobs` lists them."
+        ) from None
+
+
+def _print(sentence: str) -> None:
+    terminal.out().print(terminal.text(sentence), soft_wrap=True)

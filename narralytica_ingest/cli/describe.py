@@ -1,0 +1,121 @@
+"""A job in words: its name, its state, its progress, and what a person can do next. Pure: rows in, text out."""
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from narralytica_ingest.cli.terminal import clean, distance, seconds, size
+from narralytica_ingest.store.database import Row
+
+# After that long without a heartbeat a run counts as silent, for people; what really decides is the lease.
+_SILENT_SECONDS = 60.0
+
+
+def source_of(job: Row) -> str:
+    """What the job refers to."""
+    return str(job["source_url"] or job["upload_ref"])
+
+
+def source_name(job: Row, width: int = 60) -> str:
+    """A short name of the job's source: the file's name, or host and last part of the URL; at most `width` wide."""
+    source = source_of(job)
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        parts = urlsplit("")
+    last = PurePosixPath(parts.path).name or parts.path
+    name = last if parts.scheme == "s3" and last else f"{parts.hostname or ''}/{last}" if parts.netloc else source
+    if parts.netloc and parts.query and parts.scheme != "s3":
+        name += f"?{parts.query}"
+    name = clean(name)
+    return name if len(name) <= width else f"{name[: width - 1]}…"
+
+
+def state_text(job: Row) -> str:
+    """The job's state in a few words: `queued (http_503, tried again in 5.0 s)`, `succeeded (deduplicated)`."""
+    detail = detail_text(job)
+    return f"{job['status']} ({detail})" if detail else str(job["status"])
+
+
+def detail_text(job: Row) -> str:
+    """What there is to say about the job's state beyond its name: outcome, error, stage, next try."""
+    match job["status"]:
+        case "succeeded":
+            return str(job["outcome"])
+        case "failed":
+            return str(job["error_code"])
+        case "running":
+            return "stopping" if job["cancel_requested"] else clean(str((job["progress"] or {}).get("stage") or ""))
+        case "queued" if is_deferred(job):
+            again = f"tried again {distance(job['not_before'])}"
+            return f"{job['error_code']}, {again}" if job["error_code"] else again
+    return ""
+
+
+def is_deferred(job: Row) -> bool:
+    """Whether the job waits for a point in time."""
+    return job["not_before"] is not None and job["not_before"] > datetime.now(UTC)
+
+
+def progress_text(job: Row) -> str:
+    """Bytes, total and rate while the job runs: `12.0 MB of 45.0 MB, 3.1 MB/s`; empty where nothing is known."""
+    progress: dict[str, Any] = job["progress"] or {}
+    if job["status"] != "running" or not progress.get("bytes"):
+        return ""
+    return amount(progress["bytes"], progress.get("total"), progress.get("rate"))
+
+
+def amount(done: float, total: float | None = None, rate: float | None = None) -> str:
+    """Bytes done, of how many, and how fast (bytes per second)."""
+    of = f" of {size(total)}" if total else ""
+    return size(done) + of + (f", {size(rate)}/s" if rate else "")
+
+
+def next_step(job: Row, up_is_running: bool) -> str | None:
+    """What happens next to the job, or what a person can do about it; None if nothing is left to say."""
+    retry = f"narralytica-ingest retry {job['job_id']}"
+    match job["status"]:
+        case "queued":
+            return _when_queued(job, retry, up_is_running)
+        case "dispatched":
+            return "Its run is being started." if up_is_running else _NOT_UP
+        case "running":
+            return _when_running(job, up_is_running)
+        case "failed" if job["error_class"] == "needs_operator":
+            return f"Mend what the message names, then `{retry}`."
+        case "failed" if job["error_class"] == "permanent":
+            return f"Trying again will not help by itself: correct the source and submit it anew, or `{retry}`."
+        case "failed":
+            return f"Its attempts are used up: `{retry}` starts it with fresh ones."
+        case "canceled":
+            return f"`{retry}` starts it again."
+    return None
+
+
+_NOT_UP = "It waits until `narralytica-ingest up` runs."
+
+
+def _when_queued(job: Row, retry: str, up_is_running: bool) -> str:
+    if is_deferred(job):
+        when = f"It is tried again {distance(job['not_before'])} by itself"
+        return f"{when}; `{retry}` lets it go now." if up_is_running else f"{when}, once `narralytica-ingest up` runs."
+    return "It waits for its turn." if up_is_running else _NOT_UP
+
+
+def _when_running(job: Row, up_is_running: bool) -> str | None:
+    silence = (datetime.now(UTC) - job["heartbeat_at"]).total_seconds() if job["heartbeat_at"] else 0.0
+    if silence > _SILENT_SECONDS:
+        who = "`up` queues it again" if up_is_running else "the next `narralytica-ingest up` queues it again"
+        return f"Its run has been silent for {seconds(silence)}: {who}."
+    return "Its run was asked to stop; that takes some seconds." if job["cancel_requested"] else None
+
+
+def took(job: Row) -> str | None:
+    """How long an ended job took, and how much of it was waiting."""
+    if job["finished_at"] is None:
+        return None
+    whole = (job["finished_at"] - job["created_at"]).total_seconds()
+    if job["started_at"] is None or job["outcome"] == "deduplicated":
+        return seconds(whole)
+    return f"{seconds(whole)}, the last attempt {seconds((job['finished_at'] - job['started_at']).total_seconds())}"

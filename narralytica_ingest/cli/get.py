@@ -1,0 +1,119 @@
+"""`get`: a stored object back as a file."""
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Annotated, BinaryIO
+
+import typer
+
+from narralytica_ingest.cli import terminal
+from narralytica_ingest.cli.bars import byte_bar
+from narralytica_ingest.cli.look import find
+from narralytica_ingest.cli.services import tables
+from narralytica_ingest.config import load_settings
+from narralytica_ingest.endpoints import S3Endpoint
+from narralytica_ingest.failures import local, permanent
+from narralytica_ingest.store.database import Row
+
+_BLOCK = 1 << 20
+
+
+class Kind(StrEnum):
+    """The kinds of stored objects."""
+
+    RAW_VIDEO = "raw_video"
+    AUDIO_TRACK = "audio_track"
+    THUMBNAIL = "thumbnail"
+    CAPTIONS = "captions"
+    SOURCE_INFO = "source_info"
+
+
+def get(
+    video: Annotated[str, typer.Argument(help="A video's id, or that of a job of it.", show_default=False)],
+    kind: Annotated[Kind, typer.Argument(help="Which of its objects.", show_default=False)],
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` is standard output.")
+    ] = None,
+    language: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Which one, if there are several languages.")
+    ] = None,
+) -> None:
+    """Fetch a stored object. The file appears only when it is complete and its SHA-256 is right."""
+    if output == "-" and sys.stdout.isatty():
+        raise permanent("binary_to_terminal", "This would fill the terminal with bytes: give -o FILE, or a pipe.")
+    with tables(load_settings(), s3=True) as endpoints:
+        record = find(endpoints, video)
+        file = choose(record["media_files"], video, kind.value, language)
+        if output == "-":
+            _fetch(endpoints.s3, file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return
+        target = _target(file, output)
+        with _complete(target) as sink:
+            _fetch(endpoints.s3, file, sink)
+    terminal.say(f"{target}: {terminal.size(file['size_bytes'])}, sha256 {file['sha256']}")
+
+
+def choose(files: Sequence[Row], video: str, kind: str, language: str | None) -> Row:
+    """The one file that is meant. Raises IngestError `not_stored` or `several_languages`, naming what there is."""
+    of_kind = [file for file in files if file["kind"] == kind]
+    found = [file for file in of_kind if language in (None, file["language"])]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        spoken = ", ".join(sorted(str(file["language"]) for file in found))
+        raise permanent("several_languages", f"There are several ({spoken}): choose one with --language.")
+    wanted = kind + (f" in {terminal.clean(language)}" if language else "")
+    there = ", ".join(sorted({str(file["kind"]) for file in files})) or "nothing yet"
+    raise permanent("not_stored", f"{terminal.clean(video)} has no {wanted}; stored: {there}.")
+
+
+def _target(file: Row, output: str | None) -> Path:
+    if output is None:
+        parts = [file["video_id"], file["kind"], file["language"]]
+        return Path("-".join(part for part in parts if part) + PurePosixPath(file["object_key"]).suffix)
+    target = Path(output).expanduser().resolve()
+    if target.is_dir() or not target.parent.is_dir():
+        raise permanent("bad_output", f"{output} cannot be written: give a file in a folder that exists.")
+    return target
+
+
+@contextmanager
+def _complete(target: Path) -> Iterator[BinaryIO]:
+    """A temporary file, which becomes `target` only if the block ends well. A device is written as it is."""
+    if target.exists() and not target.is_file():
+        with target.open("wb") as sink:
+            yield sink
+        return
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with part.open("wb") as sink:
+            yield sink
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _fetch(endpoint: S3Endpoint, file: Row, sink: BinaryIO) -> None:
+    """Streams the object to `sink`. Raises IngestError `stored_object_differs` if the bytes are not those stored."""
+    digest = hashlib.sha256()
+    with byte_bar(file["kind"], file["size_bytes"]) as bar:
+        for block in _blocks(endpoint, file):
+            digest.update(block)
+            sink.write(block)
+            bar.advance(len(block))
+    if digest.hexdigest() != file["sha256"]:
+        message = "The object does not have the SHA-256 that it was stored with: `retry --force` its job."
+        raise local("stored_object_differs", message)
+
+
+def _blocks(endpoint: S3Endpoint, file: Row) -> Iterator[bytes]:
+    from narralytica_ingest.object_store.client import explained, make_client
+
+    with explained(f"reading s3://{file['bucket']}/{file['object_key']}"):
+        body = make_client(endpoint).get_object(Bucket=file["bucket"], Key=file["object_key"])["Body"]
+        yield from body.iter_chunks(_BLOCK)

@@ -1,0 +1,26 @@
+"""One stack and one source server for all end-to-end tests of a session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from narralytica_ingest.media.tools import find_tools
+from narralytica_ingest_tests.e2e.running import Running, running_stack
+from narralytica_ingest_tests.source_server import SourceServer, add_usual_sources, make_streams
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SourceServer]:
+    """The web, as far as these tests know it."""
+    with SourceServer(make_streams(tmp_path_factory.mktemp("sources"), find_tools())) as server:
+        add_usual_sources(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The running stack; each test brings sources of its own."""
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), workers=2, lease_seconds=6.0, heartbeat_seconds=1.0, retry_base_seconds=1.0
+    ) as running:
+        yield running
