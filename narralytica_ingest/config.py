@@ -44,20 +44,30 @@ class Settings(BaseSettings):
     ui_port: int = Field(3000, ge=0, le=65535, description="Port of the Dagster UI on 127.0.0.1; 0 picks a free one.")
     workers: int = Field(2, ge=1, description="Videos processed at once by `up`.")
     dispatch_window: int = Field(20, ge=1, description="Most jobs dispatched or running at once.")
-    heartbeat_seconds: float = Field(2.0, gt=0, description="How often a run says that it lives, and looks for a cancel.")
+    heartbeat_seconds: float = Field(
+        2.0, gt=0, description="How often a run says that it lives, and looks for a cancel."
+    )
     lease_seconds: float = Field(
         45.0, gt=0, description="How long a run's lease on a video lasts without a heartbeat; then the job is requeued."
     )
-    redispatch_seconds: float = Field(60.0, gt=0, description="After how long a dispatched job without a run is emitted again.")
+    redispatch_seconds: float = Field(
+        60.0, gt=0, description="After how long a dispatched job without a run is emitted again."
+    )
 
     # Retries.
-    max_attempts: int = Field(4, ge=1, description="Failed attempts after which a job fails, unless the job says otherwise.")
-    retry_base_seconds: float = Field(5.0, ge=0, description="First delay after a transient failure; doubles each time.")
+    max_attempts: int = Field(
+        4, ge=1, description="Failed attempts after which a job fails, unless the job says otherwise."
+    )
+    retry_base_seconds: float = Field(
+        5.0, ge=0, description="First delay after a transient failure; doubles each time."
+    )
     retry_max_seconds: float = Field(60.0, ge=0, description="Longest delay after a transient failure.")
 
     # Sources and media.
     max_height: int = Field(1080, ge=1, description="Greatest picture height chosen where a source offers several.")
-    socket_timeout_seconds: float = Field(20.0, gt=0, description="Longest silence of a source before it counts as gone.")
+    socket_timeout_seconds: float = Field(
+        20.0, gt=0, description="Longest silence of a source before it counts as gone."
+    )
     ffmpeg: Path | None = Field(None, description="ffmpeg; unset: the machine's own, else the bundled one.")
     ffprobe: Path | None = Field(None, description="ffprobe; unset: the machine's own, else the bundled one.")
     media_timeout_seconds: float = Field(

@@ -100,7 +100,7 @@ def load_embedded(home: Path, service: str) -> dict[str, str]:
     except FileNotFoundError:
         raise local(
             "services_not_running",
-            f"The embedded {service} of {home} was never started: run `narralytica-ingest up`, or set the service's URL.",
+            f"The embedded {service} of {home} was never started: run `narralytica-ingest up`, or set its URL.",
         ) from None
     return data
 

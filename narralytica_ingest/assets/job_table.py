@@ -4,7 +4,7 @@ import dagster as dg
 
 ingest_jobs = dg.AssetSpec(
     "ingest_jobs",
-    description="The job table: one row per request that a video become ready. Written by the API; see docs/job-table.md.",
+    description="The job table: one row per request that a video become ready. Its contract: docs/job-table.md.",
     group_name="ingest",
     owners=["team:api"],
     kinds={"postgres"},

@@ -9,7 +9,7 @@ def shown_media(probe: dict[str, Any] | None) -> dict[str, Any]:
     """Duration, resolution, codecs and container of a media file, as far as they were measured."""
     if not probe:
         return {}
-    picture = next(iter(probe.get("video") or []), {})
+    picture: dict[str, Any] = next(iter(probe.get("video") or []), {})
     sounds = probe.get("audio") or []
     shown: dict[str, Any] = {
         "duration_seconds": probe.get("duration_seconds"),

@@ -36,7 +36,7 @@ def retry(
         terminal.print_json(record)
         return
     deferred = before["status"] == "queued"
-    what = "need wait no longer" if deferred else f"is queued again (it was {before['status']})"
+    what = "waits no longer" if deferred else f"is queued again (it was {before['status']})"
     then = "it goes with the next look at the job table" if up_is_running(settings.home) else "it goes when `up` runs"
     _print(f"Job {job_id} {what}: {then}.")
 
@@ -53,6 +53,8 @@ def cancel(
     with tables(settings) as endpoints:
         with Database(endpoints.postgres_url).transaction() as connection:
             status = jobs.cancel(connection, job_id)
+        if status == "running" and wait and not up_is_running(settings.home):
+            terminal.say("`up` is not running here: the job ends when `narralytica-ingest up` runs.", "yellow")
         if wait:
             follow(endpoints.postgres_url, [job_id])
         record = find(endpoints, job)

@@ -39,7 +39,7 @@ class Check:
     mend: str | None = None
 
 
-class Broken(Exception):  # noqa: N818 - it is a finding
+class Broken(Exception):
     """A part does not work: what was seen, and how to mend it."""
 
     def __init__(self, detail: str, mend: str) -> None:

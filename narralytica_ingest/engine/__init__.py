@@ -1,1 +1,1 @@
-"""How runs execute: Celery workers with the definitions preloaded, and what one run does to stay alive and stoppable."""
+"""How runs execute: Celery workers with the definitions preloaded, and what keeps a run alive and stoppable."""

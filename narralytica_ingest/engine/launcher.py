@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class IngestRunLauncher(CeleryRunLauncher):
-    """Launches runs on Celery with the settings of `celery_app`. Configured by the URLs of broker and result backend."""
+    """Launches runs on Celery with the settings of `celery_app`. Configured by two URLs: broker, result backend."""
 
     def app_args(self) -> dict[str, Any]:
         """What the workers use, too."""

@@ -49,7 +49,7 @@ def _message(record: logging.LogRecord) -> str:
     return record.getMessage()
 
 
-@dg.logger(description="One line per message for the worker's log.")
+@dg.logger(config_schema={}, description="One line per message for the worker's log.")
 def run_log(_: dg.InitLoggerContext) -> logging.Logger:
     """A logger of its own for each run, so that nothing piles up in a long-lived worker."""
     logger = logging.Logger("narralytica.run", logging.INFO)

@@ -177,7 +177,11 @@ class RunSession:
                 verdict = outcomes.end_run(connection, lease, failure, policy)
                 if verdict is not None:
                     self.log.warning(
-                        "%s: %s, failures %d, next try %s", lease.video_id, failure, verdict.failures, verdict.not_before
+                        "%s: %s, failures %d, next try %s",
+                        lease.video_id,
+                        failure,
+                        verdict.failures,
+                        verdict.not_before,
                     )
 
     # ---- the heartbeat -------------------------------------------------------------------------------------------

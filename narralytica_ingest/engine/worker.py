@@ -30,7 +30,9 @@ PRELOADED = (
 
 def _make_app() -> Celery:
     endpoints = resolve_endpoints(load_settings())
-    application: Celery = make_app(app_args(endpoints.broker_url, endpoints.result_backend_url))
+    application: Celery = make_app(  # type: ignore[no-untyped-call]
+        app_args(endpoints.broker_url, endpoints.result_backend_url)
+    )
     create_execute_job_task(application)
     return application
 

@@ -35,7 +35,7 @@ class S3MediaIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> StoredMedia | dict[str, StoredMedia]:
         """The upstream asset's stored file: one, or for a range of partitions a dict by video."""
         upstream = context.upstream_output
-        assert upstream is not None and upstream.asset_key is not None
+        assert upstream is not None
         kind = upstream.asset_key.path[-1]
         keys = list(context.asset_partition_keys)
         with self._session.stage("read"):

@@ -53,6 +53,7 @@ _OPTIONS = {
     "s3.port.iceberg": 0,
     "s3.port.lance": 0,
     "s3.concurrentUploadLimitMB": 128,
+    "filer.maxMB": 2,  # of a chunk: a read holds hundreds of them in memory
     "webdav": "false",
     "admin.ui": "false",
     "master.telemetry": "false",

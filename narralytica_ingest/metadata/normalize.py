@@ -52,7 +52,10 @@ def _candidates(
             ("container", line(tags.get("title"))),
             ("url", declared_title if named_after_url else None),
         ],
-        "description": [("source", text(info.get("description"))), ("container", text(_first(tags, "description", "comment")))],
+        "description": [
+            ("source", text(info.get("description"))),
+            ("container", text(_first(tags, "description", "comment"))),
+        ],
         "channel": [
             ("source", line(info.get("channel") or info.get("uploader"))),
             ("hint", line(hints.get("channel"))),
@@ -79,8 +82,8 @@ def _declared(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _measured(probe: Mapping[str, Any]) -> dict[str, Any]:
-    picture = next(iter(probe.get("video") or []), {})
-    sound = next(iter(probe.get("audio") or []), {})
+    picture: Mapping[str, Any] = next(iter(probe.get("video") or []), {})
+    sound: Mapping[str, Any] = next(iter(probe.get("audio") or []), {})
     return {
         "measured_container": probe.get("container"),
         "measured_duration_seconds": number(probe.get("duration_seconds")),

@@ -46,7 +46,8 @@ def explained(what: str) -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if status == 404 or code in ("NoSuchKey", "NoSuchBucket", "404"):
             raise permanent(
-                "object_missing", f"{what}: no such object. Check bucket and key, or upload it again and submit a new job."
+                "object_missing",
+                f"{what}: no such object. Check bucket and key, or upload it again and submit a new job.",
             ) from error
         if status == 412:
             raise permanent(

@@ -107,7 +107,9 @@ def publish(
                 Callback=on_bytes,
             )
     if not is_stored(client, ref, size):
-        raise local("published_size_differs", f"{ref} is not there with {size} bytes after storing it; it will be tried again.")
+        raise local(
+            "published_size_differs", f"{ref} is not there with {size} bytes after storing it; it will be tried again."
+        )
     return True
 
 

@@ -65,7 +65,11 @@ class Fetcher:
 
         objects.download(self.store.client, ref, path, on_bytes)
         file = self._original(path, copy_from=ref)
-        if video["video_id"].startswith("upload-") and key.startswith("sha256/") and bucket == self.settings.s3_upload_bucket:
+        if (
+            video["video_id"].startswith("upload-")
+            and key.startswith("sha256/")
+            and bucket == self.settings.s3_upload_bucket
+        ):
             claimed = key.split("/")[1]
             if claimed != file.sha256:
                 raise permanent(

@@ -1,6 +1,6 @@
 """The run's session as a Dagster resource: opened when the run starts, closed however it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 import dagster as dg
@@ -18,6 +18,7 @@ def run_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     """Takes nothing until an asset asks for its videos."""
     settings = load_settings()
     database = Database(resolve_endpoints(settings).postgres_url)
+    assert context.log is not None
     with RunSession(settings, database, _run_info(context), context.log) as session:
         yield session
 
@@ -44,7 +45,7 @@ def _run_info(context: dg.InitResourceContext) -> RunInfo:
     return RunInfo(run_id, _dispatch(run.tags), run.parent_run_id is not None, canceling, report_canceling)
 
 
-def _dispatch(tags: dict[str, str]) -> Dispatch | None:
+def _dispatch(tags: Mapping[str, str]) -> Dispatch | None:
     if JOB_TAG not in tags:
         return None
     return Dispatch(UUID(tags[JOB_TAG]), int(tags[ATTEMPT_TAG]))

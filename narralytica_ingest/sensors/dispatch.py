@@ -22,7 +22,7 @@ INGEST_JOB = "ingest"
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Identifies new jobs, answers known videos, claims the rest and asks for one run each.",
 )
-def dispatch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def dispatch() -> dg.SensorResult | dg.SkipReason:
     """One look at the job table. What is claimed and gets lost on the way is emitted again with the same run key."""
     try:
         claimed = _claim(load_settings())

@@ -85,7 +85,8 @@ def _end_canceling_runs(context: dg.SensorEvaluationContext, database: Database)
     stuck = [
         record.dagster_run
         for record in records
-        if record.dagster_run.run_id not in alive and time.time() - record.update_timestamp.timestamp() > PATIENCE_SECONDS
+        if record.dagster_run.run_id not in alive
+        and time.time() - record.update_timestamp.timestamp() > PATIENCE_SECONDS
     ]
     for run in stuck:
         context.instance.report_run_canceled(run, message="No worker executes this run any more.")

@@ -64,6 +64,7 @@ measured_audio_codec, measured_audio_channels, measured_audio_sample_rate, origi
 """
 METADATA_COLUMNS = tuple(name.strip() for name in _METADATA_COLUMNS.split(","))
 
+# (The names are the constants above: nothing from outside is ever put into a statement.)
 _UPSERT_METADATA = f"""
 INSERT INTO video_metadata (video_id, generation, lease_epoch, {_METADATA_COLUMNS})
 SELECT video_id, generation, lease_epoch, {_METADATA_COLUMNS}
@@ -71,7 +72,7 @@ SELECT video_id, generation, lease_epoch, {_METADATA_COLUMNS}
 ON CONFLICT (video_id, generation) DO UPDATE
    SET lease_epoch = excluded.lease_epoch, {", ".join(f"{name} = excluded.{name}" for name in METADATA_COLUMNS)}
  WHERE video_metadata.lease_epoch <= excluded.lease_epoch
-"""
+"""  # noqa: S608
 
 
 def commit_metadata(connection: Connection, leases: Mapping[str, Lease], rows: Sequence[Row]) -> None:
@@ -82,7 +83,8 @@ def commit_metadata(connection: Connection, leases: Mapping[str, Lease], rows: S
     mine = [leases[row["video_id"]] for row in rows]
     fence(connection, mine)
     fenced = [
-        row | {"generation": lease.generation, "lease_epoch": lease.epoch} for row, lease in zip(rows, mine, strict=True)
+        row | {"generation": lease.generation, "lease_epoch": lease.epoch}
+        for row, lease in zip(rows, mine, strict=True)
     ]
     connection.execute(_UPSERT_METADATA, (Jsonb(fenced),))
     complete(connection, mine)

@@ -39,7 +39,8 @@ class Database:
                 yield connection
         except psycopg.OperationalError as error:
             raise local(
-                "database_away", f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`."
+                "database_away",
+                f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`.",
             ) from error
 
     def all(self, query: str, params: Sequence[Any] | Row = ()) -> list[Row]:

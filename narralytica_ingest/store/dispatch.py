@@ -171,7 +171,8 @@ free AS (
       FROM ingest_jobs j JOIN videos v USING (video_id)
      WHERE j.status = 'queued' AND NOT j.cancel_requested AND (j.not_before IS NULL OR j.not_before <= now())
        AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
-       AND NOT EXISTS (SELECT FROM ingest_jobs o WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running'))
+       AND NOT EXISTS (SELECT FROM ingest_jobs o
+                        WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running'))
      ORDER BY j.video_id, j.priority DESC, j.created_at),
 turns AS (
     SELECT f.job_id, f.priority, f.created_at, coalesce(i.n, 0) + row_number() OVER (

@@ -125,7 +125,9 @@ def cancel(connection: Connection, job_id: UUID) -> str:
     """
     row = connection.execute(_CANCEL, (job_id,)).fetchone()
     if row is None:
-        raise permanent("job_has_ended", f"Job {job_id} is {_status(connection, job_id)} already: there is nothing to cancel.")
+        raise permanent(
+            "job_has_ended", f"Job {job_id} is {_status(connection, job_id)} already: there is nothing to cancel."
+        )
     return str(row["status"])
 
 

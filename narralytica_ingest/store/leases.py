@@ -79,7 +79,8 @@ def take(
 
 
 _BIND = """
-UPDATE ingest_jobs SET status = 'running', run_id = %(run_id)s, started_at = now(), heartbeat_at = now(), progress = NULL
+UPDATE ingest_jobs
+   SET status = 'running', run_id = %(run_id)s, started_at = now(), heartbeat_at = now(), progress = NULL
  WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND status = 'dispatched' AND video_id = %(video_id)s
    AND run_id IS NULL
 RETURNING job_id
@@ -88,7 +89,12 @@ RETURNING job_id
 
 def bind(connection: Connection, dispatch: Dispatch, lease: Lease) -> bool:
     """Makes the dispatched job the work of this run. False if the job has moved on: the tags were a copy, or late."""
-    params = {"run_id": lease.run_id, "video_id": lease.video_id, "job_id": dispatch.job_id, "attempt": dispatch.attempt}
+    params = {
+        "run_id": lease.run_id,
+        "video_id": lease.video_id,
+        "job_id": dispatch.job_id,
+        "attempt": dispatch.attempt,
+    }
     return connection.execute(_BIND, params).rowcount == 1
 
 
@@ -180,6 +186,4 @@ UPDATE videos v
 
 def release(connection: Connection, leases: Collection[Lease]) -> None:
     """Gives the leases up; one that was lost is left alone. Files and metadata that are committed stay."""
-    connection.execute(
-        _RELEASE, {"video_ids": [x.video_id for x in leases], "epochs": [x.epoch for x in leases]}
-    )
+    connection.execute(_RELEASE, {"video_ids": [x.video_id for x in leases], "epochs": [x.epoch for x in leases]})

@@ -117,6 +117,11 @@ class Running:
         runs = self.graphql(query, filter={"tags": tags})["runsOrError"]["results"]
         return [(run["runId"], run["status"]) for run in runs]
 
+    def backfill_is_over(self, backfill_id: str) -> bool:
+        """Whether it made runs and all of them have ended."""
+        runs = self.backfill_runs(backfill_id)
+        return bool(runs) and all(status in ("SUCCESS", "FAILURE", "CANCELED") for _, status in runs)
+
     def run_status(self, run_id: str) -> str:
         query = "query ($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
         return str(self.graphql(query, id=run_id)["runOrError"]["status"])

@@ -1,6 +1,7 @@
 """People and accidents: cancel, Terminate, backfills, materializing by hand, and a worker that is killed."""
 
 import time
+from functools import partial
 
 import psutil
 
@@ -16,13 +17,6 @@ def slow(source: SourceServer, path: str, rate: float = 20_000.0) -> str:
     url, _ = unique(source, path, path.encode())
     source.resources[path].rate = rate
     return url
-
-
-def start_slow(stack: Running, source: SourceServer, path: str) -> tuple[object, str]:
-    job_id = stack.insert(source_url=slow(source, path))
-    stack.wait_for(f"bytes of {path}", lambda: source.sent[path] > 0)
-    stack.wait_for("progress", lambda: (stack.job(job_id)["progress"] or {}).get("bytes", 0) > 0)
-    return job_id, stack.job(job_id)["run_id"]
 
 
 def test_cancel_stops_a_download_within_seconds_and_retry_brings_it_home(stack: Running, source: SourceServer) -> None:
@@ -92,12 +86,7 @@ def test_materializing_by_hand_and_backfilling_download_nothing_again(stack: Run
         (["video_metadata"], videos),
     ):
         backfill = stack.backfill(assets, partitions)
-        stack.wait_for(
-            f"the backfill of {assets}",
-            lambda backfill=backfill: (runs := stack.backfill_runs(backfill)) != []
-            and all(status in ("SUCCESS", "FAILURE", "CANCELED") for _, status in runs),
-            90,
-        )
+        stack.wait_for(f"the backfill of {assets}", partial(stack.backfill_is_over, backfill), 90)
         runs = stack.backfill_runs(backfill)
         assert {status for _, status in runs} == {"SUCCESS"}
         assert len(runs) == (1 if assets == ["video_metadata"] else len(partitions))
@@ -114,9 +103,7 @@ def test_an_unknown_partition_fails_with_a_sentence(stack: Running) -> None:
             {repositoryName: $repository, repositoryLocationName: $location}) { __typename } }"""
     stack.graphql(query, key="nobody", location="narralytica_ingest", repository="__repository__")
     backfill = stack.backfill(["raw_video"], ["nobody"])
-    stack.wait_for(
-        "the run to fail", lambda: [status for _, status in stack.backfill_runs(backfill)] == ["FAILURE"]
-    )
+    stack.wait_for("the run to fail", lambda: [status for _, status in stack.backfill_runs(backfill)] == ["FAILURE"])
     run_id = stack.backfill_runs(backfill)[0][0]
     query = """
     query ($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {

@@ -346,12 +346,10 @@ def test_a_run_that_lost_its_lease_can_write_nothing(database: Database) -> None
         submit(connection)
         _, zombie = start(connection, "zombie", seconds=-1)
         upkeep.clear_expired_leases(connection)
-    for write in (
-        lambda c: artifacts.commit_media_files(c, zombie, [media_file("raw_video")]),
-        lambda c: artifacts.commit_metadata(c, {zombie.video_id: zombie}, [metadata_row(zombie)]),
-    ):
-        with pytest.raises(LeaseLost), database.transaction() as connection:
-            write(connection)
+    with pytest.raises(LeaseLost), database.transaction() as connection:
+        artifacts.commit_media_files(connection, zombie, [media_file("raw_video")])
+    with pytest.raises(LeaseLost), database.transaction() as connection:
+        artifacts.commit_metadata(connection, {zombie.video_id: zombie}, [metadata_row(zombie)])
     with database.transaction() as connection:
         assert outcomes.end_run(connection, zombie, permanent("not_found", "Gone."), POLICY) is None
         assert video(connection)["status"] == "pending"
