@@ -14,7 +14,6 @@ from narralytica_ingest.assets.audio_track import audio_track
 from narralytica_ingest.assets.job_table import ingest_jobs
 from narralytica_ingest.assets.raw_video import raw_video
 from narralytica_ingest.assets.video_metadata import video_metadata
-from narralytica_ingest.engine.run_log import run_log
 from narralytica_ingest.io_managers.postgres_table import postgres_table
 from narralytica_ingest.io_managers.s3_media import s3_media
 from narralytica_ingest.resources.fetcher import fetcher
@@ -41,7 +40,6 @@ defs = dg.Definitions(
         "s3_media": s3_media,
         "postgres_table": postgres_table,
     },
-    loggers={"console": run_log},
     # One run per video in one process: the three assets share a scratch folder, a lease and a heartbeat.
     executor=dg.in_process_executor,
 )

@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ class RunInfo:
     `report_canceling` tells it that the job's cancel ends the run, so that it ends as canceled and not as failed."""
 
     run_id: str
+    video_id: str | None  # None for a range of partitions
     dispatch: Dispatch | None
     is_copy: bool  # a re-execution: its tags are another run's
     canceling: Callable[[], bool]
@@ -52,6 +53,12 @@ class RunSession:
     _heart: threading.Thread | None = None
     _closing: threading.Event = field(default_factory=threading.Event)
     _answered: bool = False
+
+    def __post_init__(self) -> None:
+        # Lines go to the worker's log and to the UI; both should say what they are about.
+        job = self.run.dispatch
+        about = f"job {job.job_id} attempt {job.attempt}" if job and not self.run.is_copy else f"run {self.run.run_id}"
+        self._log = _Prefixed(self.log, {"about": f"{about} video {self.run.video_id or 'several'}"})
 
     # ---- what assets and IO managers use ------------------------------------------------------------------------
 
@@ -74,7 +81,7 @@ class RunSession:
                 self._leases |= self._take(wanted)
             except NothingToDo as nothing:
                 self._answered = True
-                self.log.info("%s", nothing)
+                self._log.info("%s", nothing)
                 return {}
             self._start_heart()
         return {video_id: self._leases[video_id] for video_id in video_ids if video_id in self._leases}
@@ -112,14 +119,14 @@ class RunSession:
         except Exception as error:
             failure = self._stop_reason or classify(error)
             if not isinstance(error, IngestError):
-                self.log.exception("stage %s failed", name)
+                self._log.exception("stage %s failed", name)
             self._end(failure)
             raise as_dagster_failure(failure) from error
         except BaseException:
             self._end(self._stop_reason or _interrupted())
             raise
         done = (self._progress or {}).get("bytes", 0)
-        self.log.info("stage %s took %.1f s, %s bytes", name, time.monotonic() - started, f"{done:,}")
+        self._log.info("stage %s took %.1f s, %s bytes", name, time.monotonic() - started, f"{done:,}")
 
     # ---- life ----------------------------------------------------------------------------------------------------
 
@@ -172,17 +179,17 @@ class RunSession:
         if not held or isinstance(failure, LeaseLost):
             return
         policy = outcomes.retry_policy(self.settings)
-        with self.database.transaction() as connection:
-            for lease in held.values():
-                verdict = outcomes.end_run(connection, lease, failure, policy)
-                if verdict is not None:
-                    self.log.warning(
-                        "%s: %s, failures %d, next try %s",
-                        lease.video_id,
-                        failure,
-                        verdict.failures,
-                        verdict.not_before,
-                    )
+        try:
+            with self.database.transaction() as connection:
+                for lease in held.values():
+                    self._say_verdict(failure, outcomes.end_run(connection, lease, failure, policy))
+        except IngestError as away:
+            self._log.error("the verdict (%s) could not be written: %s; upkeep will see to the job", failure, away)
+
+    def _say_verdict(self, failure: IngestError, verdict: outcomes.Verdict | None) -> None:
+        if verdict is not None:
+            then = f", next try {verdict.not_before:%H:%M:%S} UTC" if verdict.not_before else ""
+            self._log.warning("%s; the job is %s, failures %d%s", failure, verdict.status, verdict.failures, then)
 
     # ---- the heartbeat -------------------------------------------------------------------------------------------
 
@@ -198,7 +205,7 @@ class RunSession:
                 reason = self._beat()
                 last_good = time.monotonic()
             except Exception as error:  # a database that is away for a moment must not end the run
-                self.log.warning("heartbeat failed: %s", error)
+                self._log.warning("heartbeat failed: %s", error)
                 reason = None
                 if time.monotonic() - last_good > self.settings.lease_seconds:
                     reason = LeaseLost(self._leases)
@@ -226,12 +233,18 @@ class RunSession:
         Dagster turns the signal into an exception of its own; a library that swallows one meets the next.
         """
         self._stop_reason = reason
-        self.log.warning("stopping: %s", reason)
+        self._log.warning("stopping: %s", reason)
         main = threading.main_thread().ident
         assert main is not None
         while not self._closing.is_set():
             signal.pthread_kill(main, signal.SIGINT)
             self._closing.wait(3.0)
+
+
+class _Prefixed(logging.LoggerAdapter[logging.Logger]):
+    def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        about = (self.extra or {}).get("about")
+        return f"{about}: {msg}", kwargs
 
 
 def as_dagster_failure(failure: IngestError) -> dg.Failure:

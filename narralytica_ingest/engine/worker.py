@@ -5,9 +5,11 @@ fraction of a second instead of several.
 """
 
 import importlib
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from dagster import BetaWarning
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task
 
@@ -39,6 +41,8 @@ def _make_app() -> Celery:
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _preload(**_: Any) -> None:
+    # What Dagster calls beta is used on purpose and pinned; the worker's log is not the place to say so at every run.
+    warnings.simplefilter("ignore", BetaWarning)
     for module in PRELOADED:
         importlib.import_module(module)
     from narralytica_ingest.definitions import defs

@@ -61,7 +61,6 @@ class S3MediaIOManager(dg.IOManager):
     def _describe(self, file: MediaFile, *, stored_now: bool) -> dict[str, Any]:
         return {
             "object": self._store.link(file),
-            "object_key": file.object_key,
             "sha256": file.sha256,
             "size_bytes": dg.MetadataValue.int(file.size_bytes),
             "content_type": file.content_type,

@@ -23,6 +23,7 @@ from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port
 from narralytica_ingest.local.identity import Identity
 from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_leftovers
 from narralytica_ingest.local.services import Services
+from narralytica_ingest.store.migrate import create_schemas, migrate
 
 PROJECT = Path(__file__).resolve().parents[2]
 _WORKSPACE = str(PROJECT / "workspace.yaml")
@@ -77,13 +78,10 @@ class Stack:
             self._on_event(f"{name} was left running by an earlier `up` that was killed: it has been ended.")
         self.ports = self._choose_ports()
         self._write_dagster_home()
-        self.endpoints = self._services.prepare()
-        self._start(CODE_SERVER)  # needs no service to load its code, and takes the longest
-        expected, self.endpoints = self.endpoints, self._services.acquire()
-        if self.endpoints != expected:
-            self._supervisor.stop([CODE_SERVER])
-            self._start(CODE_SERVER)
-        self._migrate(self.endpoints)
+        self.endpoints = self._services.acquire()
+        create_schemas(self.endpoints.postgres_url)
+        self._start(CODE_SERVER)  # takes the longest; it needs Dagster's schema, but none of our tables yet
+        migrate(self.endpoints.postgres_url)
         self._start(WORKER)
         self._wait_for_code_server()
         self._start(DAEMON)
@@ -182,11 +180,6 @@ class Stack:
         ports = Ports(code_server=_free(last.code_server if last else 0, avoid=ui), ui=ui)
         ports.save(self.settings.home)
         return ports
-
-    def _migrate(self, endpoints: Endpoints) -> None:
-        from narralytica_ingest.store.migrate import migrate
-
-        migrate(endpoints.postgres_url)
 
     def _write_dagster_home(self) -> None:
         folder = dagster_home(self.settings.home)

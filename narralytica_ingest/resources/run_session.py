@@ -42,7 +42,14 @@ def _run_info(context: dg.InitResourceContext) -> RunInfo:
         if not canceling():
             instance.report_run_canceling(run)
 
-    return RunInfo(run_id, _dispatch(run.tags), run.parent_run_id is not None, canceling, report_canceling)
+    return RunInfo(
+        run_id,
+        run.tags.get("dagster/partition"),
+        _dispatch(run.tags),
+        run.parent_run_id is not None,
+        canceling,
+        report_canceling,
+    )
 
 
 def _dispatch(tags: Mapping[str, str]) -> Dispatch | None:

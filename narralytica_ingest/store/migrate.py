@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import psycopg
+
 from narralytica_ingest.endpoints import sqlalchemy_url
 
 # Any constant will do, as long as every migrator takes the same one.
@@ -11,8 +13,7 @@ _ADVISORY_LOCK = 7_264_001
 def migrate(postgres_url: str) -> None:
     """Runs the missing migrations in one transaction each, one migrator at a time.
 
-    Also makes the schemas `dagster` and `broker`, where Dagster and Celery keep their own tables. Raises SQLAlchemy's
-    OperationalError if the database cannot be reached.
+    Raises SQLAlchemy's OperationalError if the database cannot be reached.
     """
     # Imported here: Alembic and SQLAlchemy are slow to load, and only this command needs them.
     import sqlalchemy
@@ -26,6 +27,13 @@ def migrate(postgres_url: str) -> None:
         guard.exec_driver_sql(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        for schema in ("dagster", "broker"):
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         connection.commit()
+    create_schemas(postgres_url)
+
+
+def create_schemas(postgres_url: str) -> None:
+    """Makes the schemas in which Dagster and Celery keep tables of their own; they fill them themselves."""
+    with psycopg.connect(postgres_url) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+        connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
+        connection.execute("CREATE SCHEMA IF NOT EXISTS broker")
