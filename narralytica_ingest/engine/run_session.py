@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -271,4 +272,10 @@ def _busy(video_id: str) -> IngestError:
 
 
 def _interrupted() -> IngestError:
-    return local("interrupted", "The worker was stopped during the run; the job is tried again.")
+    # Nobody's fault and nothing to wait for: the next worker may have the job at once.
+    return IngestError(
+        FailureClass.LOCAL,
+        "interrupted",
+        "The worker was stopped during the run; the job goes on when a worker is there.",
+        retry_at=datetime.now(UTC),
+    )

@@ -43,6 +43,7 @@ def _make_app() -> Celery:
 def _preload(**_: Any) -> None:
     # What Dagster calls beta is used on purpose and pinned; the worker's log is not the place to say so at every run.
     warnings.simplefilter("ignore", BetaWarning)
+    warnings.filterwarnings("ignore", "Asset job ingest materializes assets with varying BackfillPolicies")
     for module in PRELOADED:
         importlib.import_module(module)
     from narralytica_ingest.definitions import defs

@@ -35,7 +35,7 @@ _STOP_FIRST = (DAEMON, WEBSERVER, WORKER)  # the code server answers the others 
 _CHECK_SECONDS = 0.5
 _REVIVE_SECONDS = 5.0
 _CODE_SERVER_SECONDS = 60.0
-_WORKER_GRACE = 6.0  # a run at work is interrupted by then, or left to the upkeep of the next `up`
+_WORKER_GRACE = 8.0  # interrupted runs hand their jobs back meanwhile; what does not is left to upkeep
 
 
 class Stack:
@@ -203,7 +203,8 @@ def _process(name: str, settings: Settings, ports: Ports, env: dict[str, str]) -
             f"--queues dagster --hostname ingest-{ports.code_server}@%h --loglevel INFO "
             "--without-gossip --without-mingle --without-heartbeat"
         )
-        return _python(name, command, env, grace=_WORKER_GRACE)
+        # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads.
+        return _python(name, command, {**env, "REMAP_SIGTERM": "SIGQUIT"}, grace=_WORKER_GRACE)
     if name == DAEMON:
         return _python(name, "dagster._daemon run", env, "-w", _WORKSPACE)
     return _python(name, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE)

@@ -93,7 +93,7 @@ class Fetcher:
         )
 
         def on_progress(now: Progress) -> None:
-            self.session.progress(now.stage, now.bytes, now.total, now.rate)
+            self.session.progress("fetch", now.bytes, now.total, now.rate)
 
         fetched = fetch_url(
             video["source_url"], self.session.scratch, options, on_progress, lambda alias: self._learn(video, alias)

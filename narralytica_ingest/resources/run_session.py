@@ -43,12 +43,12 @@ def _run_info(context: dg.InitResourceContext) -> RunInfo:
             instance.report_run_canceling(run)
 
     return RunInfo(
-        run_id,
-        run.tags.get("dagster/partition"),
-        _dispatch(run.tags),
-        run.parent_run_id is not None,
-        canceling,
-        report_canceling,
+        run_id=run_id,
+        video_id=run.tags.get("dagster/partition"),
+        dispatch=_dispatch(run.tags),
+        is_copy=run.parent_run_id is not None,
+        canceling=canceling,
+        report_canceling=report_canceling,
     )
 
 
