@@ -6,7 +6,6 @@ worked out in `endpoints.py`.
 """
 
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -72,11 +71,6 @@ class Settings(BaseSettings):
     ffprobe: Path | None = Field(None, description="ffprobe; unset: the machine's own, else the bundled one.")
     media_timeout_seconds: float = Field(
         3600.0, gt=0, description="Longest time for one ffmpeg or ffprobe call on a media file."
-    )
-
-    # Upkeep.
-    sweep_grace_seconds: Annotated[float, Field(ge=0)] = Field(
-        86400.0, description="Age at which an object that no table row refers to is removed."
     )
 
     @field_validator("home")

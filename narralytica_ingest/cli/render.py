@@ -123,7 +123,9 @@ def _video_facts(video: Row, job: Row | None, ui: str | None) -> Facts:
     yield "ready", _moment(video["ready_at"]), ""
     yield "generation", video["generation"] or None, ""
     yield "content", video["content_sha256"] and f"sha256 {video['content_sha256']}", ""
-    yield "at work", video["lease_run_id"] and f"run {video['lease_run_id']}", "cyan"
+    # The run whose job has just succeeded holds its lease for a moment longer: not worth a line.
+    if video["lease_run_id"] and not (job and job["finished_at"] and job["run_id"] == video["lease_run_id"]):
+        yield "at work", f"run {video['lease_run_id']}", "cyan"
     if video["error_code"] and (job is None or job["error_code"] != video["error_code"]):
         yield "error", f"{video['error_class']} / {video['error_code']}: {video['error_message']}", "red"
     yield "in UI", f"{ui}/assets/raw_video?partition={video['video_id']}" if ui else None, ""

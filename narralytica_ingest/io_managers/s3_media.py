@@ -1,6 +1,7 @@
 """Media files in S3: streaming, content-addressed, idempotent. The row in `media_files` is the commit point."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -26,7 +27,7 @@ class S3MediaIOManager(dg.IOManager):
             return
         with self._session.stage("store"):
             lease = self._session.lease(obj.video_id)
-            published = [self._publish(file) for file in obj.files]
+            published = self._publish(obj.files)
             with self._session.database.transaction() as connection:
                 commit_media_files(connection, lease, [row for row, _ in published])
         row, fresh = published[0]
@@ -47,16 +48,15 @@ class S3MediaIOManager(dg.IOManager):
                 )
         return found if len(keys) > 1 else found[keys[0]]
 
-    def _publish(self, file: LocalFile) -> tuple[MediaFile, bool]:
-        done, started = 0, time.monotonic()
+    def _publish(self, files: Sequence[LocalFile]) -> list[tuple[MediaFile, bool]]:
+        done, total, started = 0, sum(file.size_bytes for file in files), time.monotonic()
 
         def on_bytes(count: int) -> None:
             nonlocal done
             done += count
-            rate = done / max(time.monotonic() - started, 0.001)
-            self._session.progress("store", done, file.size_bytes, rate)
+            self._session.progress("store", done, total, done / max(time.monotonic() - started, 0.001))
 
-        return self._store.publish(file, on_bytes)
+        return [self._store.publish(file, on_bytes) for file in files]
 
     def _describe(self, file: MediaFile, *, stored_now: bool) -> dict[str, Any]:
         return {
