@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup run test test-all check lock clean
+.PHONY: help setup run test test-all check bench lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ test: setup ## the fast tests, with real servers (under 10 minutes)
 
 test-all: setup ## all tests
 	$(BIN)/pytest
+
+bench: setup ## how long ingesting takes, against a shell script that does the same
+	$(BIN)/python -W ignore -m bench.against_script
 
 lock: setup ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-strip-extras \

@@ -71,7 +71,9 @@ class Identity:
 
     def wait(self, seconds: float) -> bool:
         """Waits until it is gone; False if it still lives after `seconds`."""
-        return wait_until(lambda: not self.alive, seconds)
+        gone = wait_until(lambda: not self.alive, seconds)
+        exit_code(self)  # takes note of the end if it was our child, so that no zombie stays
+        return gone
 
     def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
         """Sends each signal in turn and waits its seconds, until it is gone; at the end kills its whole group."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,19 +35,10 @@ class MediaStore:
     database: Database
     endpoint: S3Endpoint
 
-    @cached_property
+    @property
     def client(self) -> "S3Client":
-        """dagster-aws' S3 resource makes the client, with the endpoint of this installation."""
-        from dagster_aws.s3 import S3Resource
-
-        client: S3Client = S3Resource(
-            endpoint_url=self.endpoint.url,
-            region_name=self.endpoint.region,
-            aws_access_key_id=self.endpoint.access_key_id,
-            aws_secret_access_key=self.endpoint.secret_access_key,
-            max_attempts=4,
-        ).get_client()
-        return client
+        """The process's client for the endpoint of this installation."""
+        return _client(self.endpoint)
 
     def stored(self, kind: str, video_ids: list[str], run_id: str, scratch: Path) -> dict[str, StoredMedia]:
         """The stored files of a kind, by video: those of the generation that the run builds, else the served ones."""
@@ -114,6 +105,21 @@ class MediaStore:
             return loaded
 
         return StoredMedia(video_id, file, open_local, source_info)
+
+
+@lru_cache(maxsize=1)
+def _client(endpoint: S3Endpoint) -> "S3Client":
+    """Made by dagster-aws' S3 resource, once per worker process: making one takes a quarter of a short run."""
+    from dagster_aws.s3 import S3Resource
+
+    client: S3Client = S3Resource(
+        endpoint_url=endpoint.url,
+        region_name=endpoint.region,
+        aws_access_key_id=endpoint.access_key_id,
+        aws_secret_access_key=endpoint.secret_access_key,
+        max_attempts=4,
+    ).get_client()
+    return client
 
 
 def _media_file(row: Row) -> MediaFile:
