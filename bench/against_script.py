@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        videos = [_make_video(folder / "web" / f"{n}.mp4", n, options.megabytes) for n in range(options.videos)]
+        videos = [_make_video(folder / "web" / f"{n}.mp4", options.megabytes) for n in range(options.videos)]
         with running_stack(folder / "home", workers=options.workers) as stack, _serving(folder / "web") as base:
             urls = [f"{base}/{video.name}" for video in videos]
             ours = _ours(stack, urls)
@@ -49,7 +49,7 @@ def main() -> None:
     print(f"  ratio   {ours / script:7.2f}")
 
 
-def _make_video(path: Path, number: int, megabytes: int) -> Path:
+def _make_video(path: Path, megabytes: int) -> Path:
     """The sample clip with a free atom of random bytes, so that each video is another object."""
     path.parent.mkdir(exist_ok=True)
     padding = os.urandom(16) + os.urandom(1 << 20) * megabytes

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
         45.0, gt=0, description="How long a run's lease on a video lasts without a heartbeat; then the job is requeued."
     )
     redispatch_seconds: float = Field(
-        60.0, gt=0, description="After how long a dispatched job without a run is emitted again."
+        60.0, ge=30, description="After how long a dispatched job without a run is emitted again."
     )
 
     # Retries.

@@ -9,9 +9,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import FailureClass, IngestError, permanent
+from narralytica_ingest.metadata.normalize import language, line
 from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.object_store.media import ObjectRef, stat
 from narralytica_ingest.sources.identity import identify_upload, identify_url, parse_upload_ref
@@ -39,29 +42,36 @@ class Intake:
     def admit(self, job_ids: Sequence[UUID] | None = None) -> None:
         """Identifies new jobs (all, or these), fails the impossible ones, and answers those whose video is ready.
 
-        One bad job delays no other. If the object store is away, jobs with uploads stay as they are.
+        One bad job delays no other. If the object store is away, the first job with an upload is deferred with that
+        reason, and the others wait for the next look.
         """
         with self._database.transaction() as connection:
             new = dispatch.unidentified(connection, BATCH, job_ids)
+        store_is_away = False
         for job in new:
-            self._admit_one(job)
+            if not (store_is_away and job.upload_ref):
+                store_is_away |= self._admit_one(job)
         with self._database.transaction() as connection:
             dispatch.cancel_requested(connection)
             dispatch.answer_ready(connection)
 
-    def _admit_one(self, job: NewJob) -> None:
+    def _admit_one(self, job: NewJob) -> bool:
+        """Gives one job its video, or its verdict. True if the object store turned out to be away."""
         try:
+            options = _options(job)
             key = self._identify(job)
             with self._database.transaction() as connection:
-                dispatch.attach(connection, job.job_id, key)
+                dispatch.attach(connection, job.job_id, key, hints=_hints(job), force=options.force)
         except IngestError as error:
             if error.code == "database_away":
                 raise
             log.warning("job %s: %s", job.job_id, error)
             self._refuse(job, error)
+            return error.code == "object_store_away"
         except Exception as error:
             log.exception("job %s could not be identified", job.job_id)
             self._refuse(job, permanent("unidentifiable", f"The source cannot be understood ({type(error).__name__})."))
+        return False
 
     def _refuse(self, job: NewJob, error: IngestError) -> None:
         policy = outcomes.retry_policy(self._settings)
@@ -76,16 +86,52 @@ class Intake:
         try:
             found = stat(self._client, ObjectRef(bucket, name))
         except IngestError as error:
-            if error.code != "object_missing":
-                raise
-            raise IngestError(
-                FailureClass.PERMANENT,
-                "upload_missing",
-                f"There is no object s3://{bucket}/{name}: upload it first, then `retry` the job.",
-            ) from error
+            raise _about_upload(error, f"s3://{bucket}/{name}") from error
         identity = identify_upload(reference, found.version, self._settings.s3_upload_bucket)
         return VideoKey(**vars(identity), upload_version=found.etag)
 
     @cached_property
     def _client(self) -> "S3Client":
-        return make_client(self._endpoints.s3)
+        # One look, and not for long: the sensor has a minute for everything.
+        return make_client(self._endpoints.s3, seconds=3, attempts=1)
+
+
+class JobOptions(BaseModel):
+    """What `ingest_jobs.options` may say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    force: bool = False
+    max_height: int | None = Field(None, ge=1, le=100_000)
+
+
+def _options(job: NewJob) -> JobOptions:
+    try:
+        return JobOptions.model_validate(job.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise permanent(
+            "invalid_options", f"The job's options are wrong at '{where}' ({first['msg']}): see docs/job-table.md."
+        ) from error
+
+
+def _hints(job: NewJob) -> dict[str, str]:
+    """What the job states, in the form in which metadata states it."""
+    stated = {"title": line(job.title), "channel": line(job.channel), "language": language(job.language)}
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def _about_upload(error: IngestError, ref: str) -> IngestError:
+    """What the store's answer means for a reference that somebody wrote."""
+    if error.code == "object_missing":
+        return permanent("upload_missing", f"There is no object {ref}: upload it first, then `retry` the job.")
+    if error.code == "object_refused":
+        return permanent("invalid_upload_ref", f"The object store does not take {ref} for a name: correct the job.")
+    if error.code == "object_store_refused":
+        return IngestError(
+            FailureClass.NEEDS_OPERATOR,
+            "upload_forbidden",
+            f"The worker's keys may not read {ref}: allow it (or name another bucket), then `retry` the job.",
+        )
+    return error

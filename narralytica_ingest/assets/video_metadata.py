@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dagster as dg
@@ -12,6 +13,9 @@ from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.io_managers.values import StoredMedia
 from narralytica_ingest.metadata.normalize import normalize
 from narralytica_ingest.partitions import videos
+
+# Source infos read at once; each is a request of some milliseconds.
+READERS = 8
 
 
 @dg.asset(
@@ -26,7 +30,6 @@ from narralytica_ingest.partitions import videos
     tags={"stage": "metadata"},
 )
 def video_metadata(
-    context: dg.AssetExecutionContext,
     run_session: dg.ResourceParam[RunSession],
     raw_video: Any,  # StoredMedia, or for a range of partitions dict[str, StoredMedia]
 ) -> Iterator[dg.Output[Any]]:  # of pandas.DataFrame, which is too slow to import for a sensor's tick
@@ -41,19 +44,22 @@ def video_metadata(
     )
     with run_session.stage("metadata"):
         taken = run_session.take(list(originals))
-        for left in originals.keys() - taken.keys():
-            context.log.warning("%s is at work in another run, which writes its metadata", left)
         if not taken:
             return
-        rows = [_row(run_session, originals[video_id]) for video_id in sorted(taken)]
+        rows = _rows(run_session, [originals[video_id] for video_id in sorted(taken)])
         frame = pd.DataFrame(rows, dtype=object)
     yield dg.Output(frame, metadata=_shown(rows), data_version=_version(rows))
 
 
-def _row(session: RunSession, original: StoredMedia) -> dict[str, Any]:
-    video = session.video(original.video_id)
-    probe = (original.file.probe or {}) | {"size_bytes": original.file.size_bytes}
-    return normalize(original.video_id, original.source_info(), probe, video["hints"])
+def _rows(session: RunSession, originals: list[StoredMedia]) -> list[dict[str, Any]]:
+    known = session.videos([original.video_id for original in originals])
+
+    def row(original: StoredMedia) -> dict[str, Any]:
+        probe = (original.file.probe or {}) | {"size_bytes": original.file.size_bytes}
+        return normalize(original.video_id, original.source_info(), probe, known[original.video_id]["hints"])
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(row, originals))
 
 
 def _version(rows: list[dict[str, Any]]) -> dg.DataVersion:

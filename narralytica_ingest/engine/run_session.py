@@ -26,6 +26,8 @@ from narralytica_ingest.store import leases, outcomes
 from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.leases import Dispatch, Lease, LeaseLost, NothingToDo
 
+MANY_VIDEOS = 50
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -95,10 +97,15 @@ class RunSession:
 
     def video(self, video_id: str) -> Row:
         """The row of the video in `videos`."""
-        rows = self.database.all("SELECT * FROM videos WHERE video_id = %s", (video_id,))
+        rows = self.videos([video_id])
         if not rows:
             raise _unknown_video(video_id)
-        return rows[0]
+        return rows[video_id]
+
+    def videos(self, video_ids: Collection[str]) -> dict[str, Row]:
+        """The rows of these videos, by id; unknown ones are missing."""
+        rows = self.database.all("SELECT * FROM videos WHERE video_id = ANY(%s)", (list(video_ids),))
+        return {row["video_id"]: row for row in rows}
 
     def progress(self, stage: str, done: int, total: int | None = None, rate: float | None = None) -> None:
         """What the run is doing now (bytes, bytes per second); the next heartbeat writes it. Cheap: call it often."""
@@ -177,15 +184,18 @@ class RunSession:
         held, self._leases = self._leases, {}
         if self._heart is not None and self._heart is not threading.current_thread():
             self._heart.join(timeout=10)
-        if not held or isinstance(failure, LeaseLost):
+        if not held:
             return
         policy = outcomes.retry_policy(self.settings)
         try:
             with self.database.transaction() as connection:
+                if len(held) > 1 or isinstance(failure, LeaseLost):  # no verdict on a single one of them
+                    leases.release(connection, list(held.values()))
+                    return
                 for lease in held.values():
                     self._say_verdict(failure, outcomes.end_run(connection, lease, failure, policy))
-        except IngestError as away:
-            self._log.error("the verdict (%s) could not be written: %s; upkeep will see to the job", failure, away)
+        except Exception:
+            self._log.exception("the verdict (%s) could not be written; upkeep will see to the job", failure)
 
     def _say_verdict(self, failure: IngestError, verdict: outcomes.Verdict | None) -> None:
         if verdict is not None:
@@ -201,7 +211,7 @@ class RunSession:
 
     def _beat_until_closed(self) -> None:
         parent, last_good = os.getppid(), time.monotonic()
-        while not self._closing.wait(self.settings.heartbeat_seconds):
+        while not self._closing.wait(self._pause()):
             try:
                 reason = self._beat()
                 last_good = time.monotonic()
@@ -215,6 +225,11 @@ class RunSession:
             if reason is not None:
                 self._interrupt(reason)
                 return
+
+    def _pause(self) -> float:
+        """Seconds to the next beat. A range of thousands of videos beats as seldom as its leases allow."""
+        quick = self.settings.heartbeat_seconds
+        return quick if len(self._leases) <= MANY_VIDEOS else max(quick, self.settings.lease_seconds / 3)
 
     def _beat(self) -> IngestError | None:
         with self.database.transaction() as connection:

@@ -5,6 +5,7 @@ fraction of a second instead of several.
 """
 
 import importlib
+import signal
 import warnings
 from typing import Any
 
@@ -49,6 +50,21 @@ def _preload(**_: Any) -> None:
     from narralytica_ingest.definitions import defs
 
     defs.get_repository_def()
+
+
+_handlers: dict[signal.Signals, Any] = {}
+
+
+@signals.task_prerun.connect  # type: ignore[untyped-decorator]
+def _remember_signal_handlers(**_: Any) -> None:
+    _handlers.update({number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)})
+
+
+@signals.task_postrun.connect  # type: ignore[untyped-decorator]
+def _restore_signal_handlers(**_: Any) -> None:
+    """Dagster leaves SIGTERM as SIGINT was, which Celery ignores: the process could no longer be asked to stop."""
+    for number, handler in _handlers.items():
+        signal.signal(number, handler)
 
 
 # Celery finds the application by this name; this module is imported by workers only.

@@ -34,19 +34,27 @@ class S3MediaIOManager(dg.IOManager):
         context.add_output_metadata(self._describe(row, stored_now=fresh))
 
     def load_input(self, context: dg.InputContext) -> StoredMedia | dict[str, StoredMedia]:
-        """The upstream asset's stored file: one, or for a range of partitions a dict by video."""
+        """The upstream asset's stored file: one, or for a range of partitions a dict by video.
+
+        The lease is taken first, so that nobody replaces the file meanwhile. In a range, videos without the file are
+        left out and named in the log; alone, that is a failure.
+        """
         upstream = context.upstream_output
         assert upstream is not None
         kind = upstream.asset_key.path[-1]
         keys = list(context.asset_partition_keys)
         with self._session.stage("read"):
-            found = self._store.stored(kind, keys, self._session.run.run_id, self._session.scratch)
-            missing = [key for key in keys if key not in found]
-            if missing:
+            taken = list(self._session.take(keys))
+            found = self._store.stored(kind, taken, self._session.run.run_id, self._session.scratch)
+            if len(keys) > 1:
+                for left in sorted(set(keys) - found.keys()):
+                    context.log.warning("%s is left out: it has no stored %s, or is at work in another run", left, kind)
+                return found
+            if not found:
                 raise permanent(
-                    "not_ingested", f"{missing[0]} has no stored {kind} yet: materialize {kind} first, or submit a job."
+                    "not_ingested", f"{keys[0]} has no stored {kind} yet: materialize {kind} first, or submit a job."
                 )
-        return found if len(keys) > 1 else found[keys[0]]
+        return found[keys[0]]
 
     def _publish(self, files: Sequence[LocalFile]) -> list[tuple[MediaFile, bool]]:
         done, total, started = 0, sum(file.size_bytes for file in files), time.monotonic()

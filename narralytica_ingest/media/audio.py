@@ -10,15 +10,11 @@ from pathlib import Path
 
 from narralytica_ingest.failures import IngestError, local, permanent, transient
 from narralytica_ingest.media.ffmpeg import BIT_EXACT, OnProgress, untrusted_input, unwatched, write_file
-from narralytica_ingest.media.integrity import demuxed_seconds
+from narralytica_ingest.media.integrity import demuxed_seconds, is_short, truncated
 from narralytica_ingest.media.probe import AudioStream, Probe, no_audio_stream, probe
 from narralytica_ingest.media.tools import MediaTools
 
 SAMPLE_RATE = 16_000
-# How much shorter than announced a whole track may be. Containers round to frames and drop the encoder's padding
-# (at most some 0.1 s); long recordings drift by fractions of a percent.
-TOLERANCE_SECONDS = 0.5
-TOLERANCE_SHARE = 0.005
 
 
 @dataclass(frozen=True)
@@ -95,26 +91,18 @@ def _require_whole(source: Path, source_probe: Probe, stream: AudioStream, writt
     if stream.duration_seconds is not None:
         start = (stream.start_seconds or 0.0) - (source_probe.start_seconds or 0.0)
         announced = max(0.0, start) + stream.duration_seconds
-        if not _is_short(written, announced):
+        if not is_short(written, announced):
             return
     elif source_probe.duration_seconds is not None:
         announced = source_probe.duration_seconds
         # The sound may simply end before the picture does: then the file itself is still as long as it says.
-        if not _is_short(written, announced) or not _is_short(demuxed_seconds(source, tools), announced):
+        if not is_short(written, announced) or not is_short(demuxed_seconds(source, tools), announced):
             return
     elif written > 0:
         return
     else:
         announced = 0.0
-    raise permanent(
-        "truncated_media",
-        f"The file announces {announced:.1f} seconds of sound, but only {written:.1f} can be read: it is cut off or "
-        "damaged; submit a whole copy.",
-    )
-
-
-def _is_short(found: float, announced: float) -> bool:
-    return found == 0 or announced - found > max(TOLERANCE_SECONDS, announced * TOLERANCE_SHARE)
+    raise truncated(announced, written)
 
 
 def _failed(complaints: str) -> IngestError:

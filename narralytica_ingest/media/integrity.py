@@ -10,13 +10,18 @@ from typing import Any
 
 import ffmpeg
 
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import IngestError, permanent
 from narralytica_ingest.media.ffmpeg import run_ffmpeg, untrusted_input
-from narralytica_ingest.media.probe import probe
+from narralytica_ingest.media.probe import Probe, probe
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 _BLOCK = 1 << 20
+_ANNOUNCING = {"mp4", "mov", "m4a", "mkv", "webm"}
+# How much shorter than announced a whole file may be. Containers round to frames and drop the encoder's padding
+# (at most some 0.1 s); long recordings drift by fractions of a percent.
+TOLERANCE_SECONDS = 0.5
+TOLERANCE_SHARE = 0.005
 # Containers frame the same coded data differently (start codes of two lengths or sizes, access unit delimiters, ADTS
 # headers or none): one form for comparing.
 _ONE_FORM = {
@@ -57,6 +62,34 @@ def packet_hashes(path: Path, tools: MediaTools) -> list[str]:
                 raise permanent("undecodable_media", "The file's packets cannot be read: it is damaged.")
             hashes.append(f"{kind}:{result.stdout.strip().rpartition('=')[2]}")
     return hashes
+
+
+def require_whole(path: Path, measured: Probe, tools: MediaTools) -> None:
+    """Reads the whole file once without decoding and compares how far it goes with what it announces.
+
+    Only containers that announce a length of their own are judged; of others it is an estimate.
+    Raises IngestError `truncated_media` (permanent), `media_timeout`.
+    """
+    announced = measured.duration_seconds
+    if announced is None or measured.extension not in _ANNOUNCING:
+        return
+    found = demuxed_seconds(path, tools)
+    if is_short(found, announced):
+        raise truncated(announced, found)
+
+
+def is_short(found: float, announced: float) -> bool:
+    """Whether `found` seconds are too few for a file that announces so many."""
+    return found == 0 or announced - found > max(TOLERANCE_SECONDS, announced * TOLERANCE_SHARE)
+
+
+def truncated(announced: float, found: float) -> IngestError:
+    """The verdict on a file that ends before it should."""
+    return permanent(
+        "truncated_media",
+        f"The file announces {announced:.1f} seconds, but only {found:.1f} can be read: it is cut off or damaged; "
+        "submit a whole copy.",
+    )
 
 
 def demuxed_seconds(path: Path, tools: MediaTools) -> float:

@@ -87,8 +87,8 @@ def _measured(probe: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "measured_container": probe.get("container"),
         "measured_duration_seconds": number(probe.get("duration_seconds")),
-        "measured_size_bytes": whole(probe.get("size_bytes")),
-        "measured_bit_rate": whole(probe.get("bit_rate")),
+        "measured_size_bytes": whole(probe.get("size_bytes"), 2**62),
+        "measured_bit_rate": whole(probe.get("bit_rate"), 2**62),
         "measured_width": whole(picture.get("width")),
         "measured_height": whole(picture.get("height")),
         "measured_frame_rate": number(picture.get("frame_rate")),
@@ -143,10 +143,10 @@ def number(value: object) -> float | None:
     return parsed if math.isfinite(parsed) and parsed > 0 else None
 
 
-def whole(value: object) -> int | None:
-    """A whole number above 0 that a bigint can hold."""
+def whole(value: object, limit: int = 2**31) -> int | None:
+    """A whole number above 0 and below `limit`, by default what an integer column can hold."""
     parsed = number(value)
-    return None if parsed is None or not 1 <= parsed < 2**63 else int(parsed)
+    return None if parsed is None or not 1 <= parsed < limit else int(parsed)
 
 
 def language(value: object) -> str | None:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-def make_client(endpoint: S3Endpoint) -> "S3Client":
-    """A client with short timeouts (seconds) and the retries of boto3's standard mode. One client per thread pool."""
+def make_client(endpoint: S3Endpoint, *, seconds: float = 60, attempts: int = 4) -> "S3Client":
+    """A client that waits at most `seconds` for an answer and tries `attempts` times. Threads may share it."""
     # Imported here: boto3 is slow to load, and most commands need no object store.
     import boto3
     from botocore.config import Config
@@ -24,9 +24,9 @@ def make_client(endpoint: S3Endpoint) -> "S3Client":
         aws_access_key_id=endpoint.access_key_id,
         aws_secret_access_key=endpoint.secret_access_key,
         config=Config(
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 4},
+            connect_timeout=min(5, seconds),
+            read_timeout=seconds,
+            retries={"mode": "standard", "total_max_attempts": attempts},
             s3={"addressing_style": "path" if endpoint.url else "auto"},
         ),
     )
@@ -34,8 +34,8 @@ def make_client(endpoint: S3Endpoint) -> "S3Client":
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turns boto3's errors into IngestError: `object_store_away` (local), `object_missing`,
-    `object_changed` (permanent), `object_store_refused`."""
+    """Turns boto3's errors into IngestError: `object_store_away` (local), and `object_store_refused`
+    (local), `object_missing`, `object_changed` and `object_refused` (permanent)."""
     from boto3.exceptions import Boto3Error, S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -53,7 +53,9 @@ def explained(what: str) -> Iterator[None]:
             raise permanent(
                 "object_changed", f"{what}: the object was overwritten meanwhile. Submit a new job for the new object."
             ) from error
-        if status in (401, 403):
+        if status == 400:
+            raise permanent("object_refused", f"{what}: the object store refuses the name ({code}).") from error
+        if status in (301, 401, 403):
             raise local(
                 "object_store_refused", f"{what}: the object store refused our keys. Check them with `doctor`."
             ) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from narralytica_ingest.failures import IngestError, local
+from narralytica_ingest.failures import IngestError, local, permanent
 from narralytica_ingest.object_store.client import explained
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PART_BYTES = 8 * 1024 * 1024
 THREADS = 4
 READ_BYTES = 1024 * 1024
+SMALL_BYTES = 32 * 1024 * 1024
 # S3 copies at most 5 GiB in one call; boto3's `copy` goes over to parts by itself.
 
 OnBytes = Callable[[int], None]
@@ -43,7 +44,7 @@ class Stat:
     size_bytes: int
     etag: str
     version: str
-    content_type: str
+    sha256: str | None  # as whoever stored it said in the object's metadata
 
 
 def object_key(sha256: str, extension: str) -> str:
@@ -61,14 +62,15 @@ def stat(client: "S3Client", ref: ObjectRef) -> Stat:
         size_bytes=head["ContentLength"],
         etag=etag,
         version=etag if version in (None, "null") else version,
-        content_type=head.get("ContentType", "application/octet-stream"),
+        sha256=head["Metadata"].get("sha256"),
     )
 
 
-def is_stored(client: "S3Client", ref: ObjectRef, size_bytes: int) -> bool:
-    """Whether the object is there with that size."""
+def is_stored(client: "S3Client", ref: ObjectRef, size_bytes: int, sha256: str) -> bool:
+    """Whether the object is there with that size, and was stored by us as that content."""
     try:
-        return stat(client, ref).size_bytes == size_bytes
+        found = stat(client, ref)
+        return found.size_bytes == size_bytes and found.sha256 == sha256
     except IngestError as error:
         if error.code == "object_missing":
             return False
@@ -91,7 +93,7 @@ def publish(
     same bytes in the same store. Raises IngestError `object_store_away` or `published_size_differs`.
     """
     size = path.stat().st_size
-    if is_stored(client, ref, size):
+    if is_stored(client, ref, size, sha256):
         return False
     extra: dict[str, Any] = {"ContentType": content_type, "Metadata": {"sha256": sha256}}
     with explained(f"storing {ref}"):
@@ -106,7 +108,7 @@ def publish(
                 Config=_transfer(),
                 Callback=on_bytes,
             )
-    if not is_stored(client, ref, size):
+    if not is_stored(client, ref, size, sha256):
         raise local(
             "published_size_differs", f"{ref} is not there with {size} bytes after storing it; it will be tried again."
         )
@@ -122,6 +124,15 @@ def _copy(client: "S3Client", source: ObjectRef, target: ObjectRef, extra: dict[
         ExtraArgs={**extra, "MetadataDirective": "REPLACE", **condition},
         Config=_transfer(),
     )
+
+
+def read_small(client: "S3Client", ref: ObjectRef) -> bytes:
+    """An object of at most SMALL_BYTES, such as a source info. Raises IngestError `object_too_large` and as `stat`."""
+    with explained(f"reading {ref}"):
+        answer = client.get_object(Bucket=ref.bucket, Key=ref.key)
+        if answer["ContentLength"] > SMALL_BYTES:
+            raise permanent("object_too_large", f"{ref} is too large to be what it should be; ingest the video anew.")
+        return answer["Body"].read()
 
 
 def download(client: "S3Client", ref: ObjectRef, target: Path, on_bytes: OnBytes | None = None) -> None:

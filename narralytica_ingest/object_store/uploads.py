@@ -25,13 +25,13 @@ def upload_file(client: "S3Client", path: Path, bucket: str, sha256: str, on_byt
     from boto3.s3.transfer import TransferConfig
 
     ref = ObjectRef(bucket, upload_key(sha256, path.name))
-    if not is_stored(client, ref, path.stat().st_size):
+    if not is_stored(client, ref, path.stat().st_size, sha256):
         with explained(f"uploading {path.name}"):
             client.upload_file(
                 str(path),
                 ref.bucket,
                 ref.key,
-                ExtraArgs={"ChecksumAlgorithm": "CRC64NVME"},
+                ExtraArgs={"ChecksumAlgorithm": "CRC64NVME", "Metadata": {"sha256": sha256}},
                 Callback=on_bytes,
                 Config=TransferConfig(max_concurrency=4),
             )

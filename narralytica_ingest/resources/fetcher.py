@@ -74,7 +74,7 @@ class Fetcher:
             if claimed != file.sha256:
                 raise permanent(
                     "upload_checksum_differs",
-                    "The uploaded object does not have the SHA-256 that its key claims: upload the file again.",
+                    "The uploaded object does not have the SHA-256 that its key claims: submit the file again.",
                 )
         return file
 
@@ -108,6 +108,8 @@ class Fetcher:
     def _learn(self, video: Row, alias: str) -> None:
         """Another name for the video; if it is a known video's name, this one joins it."""
         video_id = video["video_id"]
+        if video["generation"]:  # it has been ingested under its own name, which stays
+            return
         lease = self.session.lease(video_id)
         with self.session.database.transaction() as connection:
             owner = dispatch.learn_alias(connection, alias, video_id)
@@ -121,12 +123,13 @@ class Fetcher:
 
     def _original(self, path: Path, copy_from: ObjectRef | None = None) -> LocalFile:
         """Measures the file and gives it its content's name, under which the run's other assets find it."""
-        from narralytica_ingest.media.integrity import sha256_file
+        from narralytica_ingest.media.integrity import require_whole, sha256_file
         from narralytica_ingest.media.probe import probe
         from narralytica_ingest.media.tools import find_tools
 
         tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
         measured = probe(path, tools, audio_needed=True)
+        require_whole(path, measured, tools)
         sha256 = sha256_file(path)
         named = path.with_name(f"{sha256}.{measured.extension}")
         path.replace(named)

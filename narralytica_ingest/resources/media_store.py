@@ -53,7 +53,7 @@ class MediaStore:
 
     def is_there(self, stored: StoredMedia) -> bool:
         """Whether the bucket still has what the row says, by one HEAD."""
-        return media.is_stored(self.client, _ref(stored.file), stored.file.size_bytes)
+        return media.is_stored(self.client, _ref(stored.file), stored.file.size_bytes, stored.file.sha256)
 
     def publish(self, file: LocalFile, on_bytes: OnBytes | None = None) -> tuple[MediaFile, bool]:
         """Stores a file under its content. Returns its row, and whether bytes had to be stored at all."""
@@ -98,10 +98,7 @@ class MediaStore:
         def source_info() -> dict[str, Any] | None:
             if info is None:
                 return None
-            path = scratch / Path(info.object_key).name
-            media.download(self.client, _ref(info), path)
-            loaded: dict[str, Any] = json.loads(path.read_bytes())
-            path.unlink()
+            loaded: dict[str, Any] = json.loads(media.read_small(self.client, _ref(info)))
             return loaded
 
         return StoredMedia(video_id, file, open_local, source_info)

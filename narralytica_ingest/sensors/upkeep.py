@@ -2,13 +2,14 @@
 
 import shutil
 import time
+from contextlib import suppress
 from uuid import UUID
 
 import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.failures import FailureClass, IngestError, transient
+from narralytica_ingest.failures import FailureClass, IngestError, local, transient
 from narralytica_ingest.store import outcomes
 from narralytica_ingest.store import upkeep as table
 from narralytica_ingest.store.database import Database
@@ -32,6 +33,7 @@ def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         done = _requeue_silent_jobs(context, settings, database)
         done += _requeue_dead_dispatches(context, settings, database)
         done += _end_canceling_runs(context, database)
+        done += _end_dead_runs(context, settings, database)
         _sweep_scratch(settings, database)
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
@@ -63,7 +65,8 @@ def _requeue_dead_dispatches(context: dg.SensorEvaluationContext, settings: Sett
         if ended is None:
             continue
         canceled = ended.status is dg.DagsterRunStatus.CANCELED
-        error = outcomes.canceled() if canceled else transient("run_died", "The run ended before it began its work.")
+        # Nothing of the job has run yet, so it is not the job's failure.
+        error = outcomes.canceled() if canceled else local("run_died", "The run ended before it began its work.")
         with database.transaction() as connection:
             outcomes.end_attempt(connection, job_id, attempt, error, outcomes.retry_policy(settings))
         said.append(f"job {job_id}: its run {ended.run_id} ended before it began")
@@ -93,6 +96,29 @@ def _end_canceling_runs(context: dg.SensorEvaluationContext, database: Database)
     return _said(context, [f"run {run.run_id} canceled: no worker executes it" for run in stuck])
 
 
+def _end_dead_runs(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
+    """Runs without a lease that have not moved for two leases' time: their worker died before or after it had one.
+
+    Started runs are without a lease for moments only. A launched one may wait for a worker for hours, but not while
+    slots are free: then its message is lost. Both would keep their place among the concurrent runs for ever.
+    """
+    with database.transaction() as connection:
+        alive = table.leased_runs(connection)
+    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
+    records = context.instance.get_run_records(dg.RunsFilter(statuses=statuses))
+    busy = sum(record.dagster_run.status is dg.DagsterRunStatus.STARTED for record in records)
+    dead = [
+        record.dagster_run
+        for record in records
+        if record.dagster_run.run_id not in alive
+        and time.time() - record.update_timestamp.timestamp() > 2 * settings.lease_seconds
+        and (record.dagster_run.status is dg.DagsterRunStatus.STARTED or busy < settings.workers)
+    ]
+    for run in dead:
+        context.instance.report_run_failed(run, message="No worker executes this run any more.")
+    return _said(context, [f"run {run.run_id} ended: no worker executes it" for run in dead])
+
+
 def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
@@ -111,8 +137,9 @@ def _sweep_scratch(settings: Settings, database: Database) -> None:
     with database.transaction() as connection:
         alive = table.leased_runs(connection)
     for folder in root.iterdir():
-        if folder.name not in alive and time.time() - folder.stat().st_mtime > SCRATCH_AGE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its run ended just now
+            if folder.name not in alive and time.time() - folder.stat().st_mtime > SCRATCH_AGE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _said(context: dg.SensorEvaluationContext, sentences: list[str]) -> list[str]:

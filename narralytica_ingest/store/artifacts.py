@@ -7,9 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg.types.json import Jsonb
-
-from narralytica_ingest.store.database import Connection, Row
+from narralytica_ingest.store.database import Connection, Row, as_jsonb
 from narralytica_ingest.store.leases import Lease, fence
 
 
@@ -48,7 +46,7 @@ def commit_media_files(connection: Connection, lease: Lease, files: Sequence[Med
     fence(connection, [lease])
     for file in files:
         values = vars(file) | {"video_id": lease.video_id, "generation": lease.generation, "epoch": lease.epoch}
-        values["probe"] = None if file.probe is None else Jsonb(file.probe)
+        values["probe"] = None if file.probe is None else as_jsonb(file.probe)
         connection.execute(_UPSERT_FILE, values)
         if file.kind == "raw_video":
             connection.execute(_CONTENT, (file.sha256, lease.video_id))
@@ -86,7 +84,7 @@ def commit_metadata(connection: Connection, leases: Mapping[str, Lease], rows: S
         row | {"generation": lease.generation, "lease_epoch": lease.epoch}
         for row, lease in zip(rows, mine, strict=True)
     ]
-    connection.execute(_UPSERT_METADATA, (Jsonb(fenced),))
+    connection.execute(_UPSERT_METADATA, (as_jsonb(fenced),))
     complete(connection, mine)
 
 

@@ -4,13 +4,14 @@ A run lives for minutes and a worker for weeks; a connection that is opened when
 Postgres and a forked process, and costs some 10 ms on one machine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from narralytica_ingest.failures import local
 
@@ -18,6 +19,9 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+# Classes of SQLSTATE in which the server, not the statement, is the trouble: connection, resources, shutdown.
+_AWAY = ("08", "53", "57P", "58")
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """One transaction: commits at the end, rolls back on any exception.
 
-        Raises IngestError `database_away` (class local) if the server cannot be reached or goes away.
+        Raises IngestError, class local: `database_away` if the server cannot be reached or goes away, and
+        `database_conflict` if two transactions collided.
         """
         try:
             with psycopg.connect(
@@ -38,6 +43,11 @@ class Database:
             ) as connection:
                 yield connection
         except psycopg.OperationalError as error:
+            state = error.sqlstate or "08"
+            if state.startswith("40"):
+                raise local("database_conflict", "Two transactions collided in Postgres; it is tried again.") from error
+            if not state.startswith(_AWAY):
+                raise
             raise local(
                 "database_away",
                 f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`.",
@@ -47,6 +57,26 @@ class Database:
         """The rows of one statement in a transaction of its own."""
         with self.transaction() as connection:
             return connection.execute(query.encode(), params).fetchall()
+
+
+def as_jsonb(value: Any) -> Jsonb:
+    """The value for a jsonb column. Postgres takes neither NUL nor lone surrogates, which strangers' text may hold."""
+    return Jsonb(_storable(value))
+
+
+def storable_text(text: str) -> str:
+    """The text without what Postgres cannot store."""
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode()
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, Mapping):
+        return {storable_text(str(name)): _storable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(each) for each in value]
+    return value
 
 
 def _first_line(error: BaseException) -> str:

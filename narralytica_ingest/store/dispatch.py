@@ -4,12 +4,12 @@ Claiming and making a run are two systems, so `dispatched` is an outbox: a dispa
 with the same run key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.database import Connection, as_jsonb
 from narralytica_ingest.store.leases import Lease, fence
 
 # Any constant; one claimer at a time keeps priorities and fairness exact. The unique index is what makes it safe.
@@ -24,6 +24,10 @@ class NewJob:
     attempt: int
     source_url: str | None
     upload_ref: str | None
+    title: str | None
+    channel: str | None
+    language: str | None
+    options: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Dispatched:
 
 
 _UNIDENTIFIED = """
-SELECT job_id, attempt, source_url, upload_ref FROM ingest_jobs
+SELECT job_id, attempt, source_url, upload_ref, title, channel, language, options FROM ingest_jobs
  WHERE status = 'queued' AND video_id IS NULL AND NOT cancel_requested AND (not_before IS NULL OR not_before <= now())
    AND (%(job_ids)s::uuid[] IS NULL OR job_id = ANY(%(job_ids)s))
  ORDER BY priority DESC, created_at LIMIT %(limit)s
@@ -74,42 +78,49 @@ _KNOWN = "SELECT video_id FROM video_aliases WHERE alias = %s"
 _ADD_VIDEO = """
 INSERT INTO videos (video_id, source, source_id, source_url, upload_ref, upload_version)
 VALUES (%(video_id)s, %(source)s, %(source_id)s, %(source_url)s, %(upload_ref)s, %(upload_version)s)
-ON CONFLICT (video_id) DO NOTHING
+ON CONFLICT (video_id) DO UPDATE
+   SET source_url = excluded.source_url, upload_ref = excluded.upload_ref, upload_version = excluded.upload_version
+ WHERE (videos.status <> 'ready' OR %(force)s) AND (videos.lease_run_id IS NULL OR videos.lease_expires_at < now())
 """
-# The first job that states a hint wins. Options of jobs are wishes about the fetch, so the latest wins; `force` is
-# a wish about one job and stays there.
-_MERGE_WISHES = """
-UPDATE videos v
-   SET hints = jsonb_strip_nulls(jsonb_build_object('title', j.title, 'channel', j.channel, 'language', j.language))
-               || v.hints,
-       options = v.options || (j.options - 'force')
-  FROM ingest_jobs j WHERE j.job_id = %(job_id)s AND v.video_id = %(video_id)s
-"""
+# The first job that states a hint wins.
+_MERGE_HINTS = "UPDATE videos SET hints = %(hints)s || hints WHERE video_id = %(video_id)s AND NOT hints @> %(hints)s"
 _ATTACH = """
 UPDATE ingest_jobs SET video_id = %(video_id)s, source_host = %(host)s
  WHERE job_id = %(job_id)s AND status = 'queued' AND video_id IS NULL
 """
 
 
-def attach(connection: Connection, job_id: UUID, key: VideoKey) -> str:
-    """Gives a job its video, which is made if it is new. Returns the video's id: an alias leads to the known one."""
+def attach(
+    connection: Connection, job_id: UUID, key: VideoKey, *, hints: Mapping[str, str] | None = None, force: bool = False
+) -> str:
+    """Gives a job its video, which is made if it is new. Returns the video's id: an alias leads to the known one.
+
+    Where a video that is not ready (or is to be fetched anew) is named by another location, that one is used from now
+    on: the old one may be gone. `hints` are normalized already.
+    """
     known = connection.execute(_KNOWN, (key.video_id,)).fetchone()
-    values: dict[str, Any] = {**vars(key), "job_id": job_id}
+    values: dict[str, Any] = {**vars(key), "job_id": job_id, "force": force, "hints": as_jsonb(dict(hints or {}))}
     if known is not None:
         values["video_id"] = known["video_id"]
     else:
         connection.execute(_ADD_VIDEO, values)
-    connection.execute(_MERGE_WISHES, values)
+    connection.execute(_MERGE_HINTS, values)
     connection.execute(_ATTACH, values)
     return str(values["video_id"])
 
 
+# Videos are locked before their jobs and metadata, as a run's commit does it. One that a commit holds is passed over:
+# the commit answers its jobs, or the next look does.
 _ANSWER = """
+WITH ready AS (
+    SELECT v.video_id FROM videos v
+     WHERE v.status = 'ready' AND v.video_id IN (SELECT video_id FROM ingest_jobs WHERE status = 'queued')
+     ORDER BY v.video_id FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE ingest_jobs j
    SET status = 'succeeded', outcome = 'deduplicated', finished_at = now(), not_before = NULL, progress = NULL,
        error_class = NULL, error_code = NULL, error_message = NULL
-  FROM videos v
- WHERE v.video_id = j.video_id AND v.status = 'ready' AND j.status = 'queued' AND NOT j.cancel_requested
+  FROM ready
+ WHERE ready.video_id = j.video_id AND j.status = 'queued' AND NOT j.cancel_requested
    AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb
 RETURNING j.job_id, j.video_id
 """
@@ -173,6 +184,9 @@ free AS (
        AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
        AND NOT EXISTS (SELECT FROM ingest_jobs o
                         WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running'))
+       AND NOT EXISTS (SELECT FROM ingest_jobs o  -- a video that is to be left alone for a while is, by every job
+                        WHERE o.video_id = j.video_id AND o.job_id <> j.job_id AND o.status = 'queued'
+                          AND o.attempt > 0 AND o.not_before > now())
      ORDER BY j.video_id, j.priority DESC, j.created_at),
 turns AS (
     SELECT f.job_id, f.priority, f.created_at, coalesce(i.n, 0) + row_number() OVER (
@@ -229,6 +243,10 @@ def learn_alias(connection: Connection, alias: str, video_id: str) -> str:
     return str(owner)
 
 
+_MOVE_HINTS = """
+UPDATE videos known SET hints = stray.hints || known.hints
+  FROM videos stray WHERE known.video_id = %(known)s AND stray.video_id = %(stray)s
+"""
 _MOVE = """
 UPDATE ingest_jobs SET video_id = %(known)s, status = 'queued', run_id = NULL, not_before = NULL, progress = NULL
  WHERE video_id = %(stray)s AND status IN ('queued', 'dispatched', 'running')
@@ -246,6 +264,7 @@ def join_known_video(connection: Connection, lease: Lease, known: str) -> None:
     values = {"stray": stray, "known": known, "epoch": lease.epoch}
     connection.execute("SELECT FROM videos WHERE video_id IN (%s, %s) ORDER BY video_id FOR UPDATE", (stray, known))
     fence(connection, [lease])
+    connection.execute(_MOVE_HINTS, values)
     connection.execute(_MOVE, values)
     connection.execute(_MOVE_ENDED, values)
     connection.execute("UPDATE video_aliases SET video_id = %(known)s WHERE video_id = %(stray)s", values)

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-
 from narralytica_ingest.failures import FailureClass, IngestError
-from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.database import Connection, as_jsonb
 
 
 @dataclass(frozen=True)
@@ -78,6 +76,17 @@ def take(
     return {row["video_id"]: Lease(**row) for row in rows}
 
 
+# What the job wishes of the fetch is wished of the video now. A forced job begins anew: what an earlier, unfinished
+# generation left behind is not what it asks for.
+_WISH = """
+UPDATE videos v SET options = j.options - 'force'
+  FROM ingest_jobs j WHERE j.job_id = %(job_id)s AND v.video_id = j.video_id
+"""
+_DROP_LEFTOVERS = """
+DELETE FROM media_files f USING videos v, ingest_jobs j
+ WHERE j.job_id = %(job_id)s AND j.options -> 'force' = 'true'::jsonb AND v.video_id = j.video_id
+   AND f.video_id = v.video_id AND f.generation > v.generation AND f.created_at < j.created_at
+"""
 _BIND = """
 UPDATE ingest_jobs
    SET status = 'running', run_id = %(run_id)s, started_at = now(), heartbeat_at = now(), progress = NULL
@@ -95,7 +104,11 @@ def bind(connection: Connection, dispatch: Dispatch, lease: Lease) -> bool:
         "job_id": dispatch.job_id,
         "attempt": dispatch.attempt,
     }
-    return connection.execute(_BIND, params).rowcount == 1
+    if connection.execute(_BIND, params).rowcount == 0:
+        return False
+    connection.execute(_WISH, params)
+    connection.execute(_DROP_LEFTOVERS, params)
+    return True
 
 
 _WAIT = """
@@ -144,7 +157,9 @@ def renew(
             "epochs": [lease.epoch for lease in leases.values()],
         },
     ).fetchall()
-    jobs = connection.execute(_BEAT, {"run_id": run_id, "progress": Jsonb(progress) if progress else None}).fetchall()
+    jobs = connection.execute(
+        _BEAT, {"run_id": run_id, "progress": as_jsonb(progress) if progress else None}
+    ).fetchall()
     return Renewal(
         lost=frozenset(leases) - {row["video_id"] for row in held},
         cancel_requested=any(row["cancel_requested"] for row in jobs),

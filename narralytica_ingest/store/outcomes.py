@@ -11,12 +11,14 @@ from uuid import UUID
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.failures import FailureClass, IngestError
-from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.database import Connection, Row, storable_text
 from narralytica_ingest.store.leases import Lease, release
 
 # How long a job waits for our own disk, database or object store, and for a source that named no time.
-LOCAL_DELAY_SECONDS = 15.0
+LOCAL_DELAY_SECONDS = 15.0  # doubles with each attempt, to at most:
+LOCAL_MAX_DELAY_SECONDS = 300.0
 NOT_YET_DELAY_SECONDS = 300.0
+MESSAGE_CHARACTERS = 2000
 
 _FINAL = {FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR}
 _UNCOUNTED = {FailureClass.NOT_YET, FailureClass.LOCAL}
@@ -51,7 +53,9 @@ class Verdict:
     not_before: datetime | None
 
 
-def decide(error: IngestError, failures: int, max_attempts: int | None, policy: RetryPolicy, now: datetime) -> Verdict:
+def decide(
+    error: IngestError, failures: int, max_attempts: int | None, policy: RetryPolicy, now: datetime, attempt: int = 1
+) -> Verdict:
     """The verdict on a job that had `failures` failures before this one. Pure."""
     kind = error.failure_class
     if kind is FailureClass.CANCELED:
@@ -59,7 +63,8 @@ def decide(error: IngestError, failures: int, max_attempts: int | None, policy: 
     if kind in _FINAL:
         return Verdict("failed", failures + 1, None)
     if kind in _UNCOUNTED:
-        delay = LOCAL_DELAY_SECONDS if kind is FailureClass.LOCAL else NOT_YET_DELAY_SECONDS
+        local_delay = min(LOCAL_MAX_DELAY_SECONDS, LOCAL_DELAY_SECONDS * 2.0 ** min(max(attempt, 1) - 1, 10))
+        delay = local_delay if kind is FailureClass.LOCAL else NOT_YET_DELAY_SECONDS
         return Verdict("queued", failures, error.retry_at or now + timedelta(seconds=delay))
     if failures + 1 >= (max_attempts or policy.max_attempts):
         return Verdict("failed", failures + 1, None)
@@ -67,11 +72,11 @@ def decide(error: IngestError, failures: int, max_attempts: int | None, policy: 
 
 
 _JOB_OF_RUN = """
-SELECT job_id, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, failures, max_attempts, cancel_requested FROM ingest_jobs
  WHERE run_id = %s AND status = 'running' FOR UPDATE
 """
 _JOB = """
-SELECT job_id, video_id, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, video_id, failures, max_attempts, cancel_requested FROM ingest_jobs
  WHERE job_id = %s AND attempt = %s AND status = ANY(%s) FOR UPDATE
 """
 _APPLY = """
@@ -92,13 +97,19 @@ UPDATE ingest_jobs
    SET status = 'failed', finished_at = now(), not_before = NULL, progress = NULL,
        error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
  WHERE video_id = %(video_id)s AND status = 'queued' AND job_id <> %(job_id)s
+   AND (options -> 'force' = 'true'::jsonb
+        OR NOT EXISTS (SELECT FROM videos v WHERE v.video_id = %(video_id)s AND v.status = 'ready'))
 """
+# After a verdict on the video itself nothing of it is worth keeping: a later attempt fetches it anew. After other ends
+# the first generation's files stay for the next attempt; those of a forced one go, so that the served ones stand alone.
 _DROP_UNFINISHED = """
 WITH files AS (
     DELETE FROM media_files f USING videos v
-     WHERE f.video_id = v.video_id AND v.video_id = %(video_id)s AND v.generation > 0 AND f.generation > v.generation)
+     WHERE f.video_id = v.video_id AND v.video_id = %(video_id)s AND f.generation > v.generation
+       AND (v.generation > 0 OR %(error_class)s = 'permanent'))
 DELETE FROM video_metadata m USING videos v
- WHERE m.video_id = v.video_id AND v.video_id = %(video_id)s AND v.generation > 0 AND m.generation > v.generation
+ WHERE m.video_id = v.video_id AND v.video_id = %(video_id)s AND m.generation > v.generation
+   AND (v.generation > 0 OR %(error_class)s = 'permanent')
 """
 
 
@@ -164,14 +175,14 @@ def _apply(
     connection: Connection,
     job_id: UUID,
     video_id: str | None,
-    job: dict[str, object],
+    job: Row,
     error: IngestError,
     policy: RetryPolicy,
     run_id: str | None,
 ) -> Verdict:
     if job["cancel_requested"]:
         error = canceled()
-    verdict = decide(error, _int(job["failures"]), _opt_int(job["max_attempts"]), policy, datetime.now(UTC))
+    verdict = decide(error, job["failures"], job["max_attempts"], policy, datetime.now(UTC), job["attempt"])
     values = {
         **vars(verdict),
         "job_id": job_id,
@@ -191,18 +202,10 @@ def _apply(
 
 
 def _error(error: IngestError) -> dict[str, object]:
-    return {"error_class": error.failure_class.value, "error_code": error.code, "error_message": error.message}
+    message = storable_text(error.message)[:MESSAGE_CHARACTERS]
+    return {"error_class": error.failure_class.value, "error_code": error.code, "error_message": message}
 
 
 def canceled() -> IngestError:
     """The verdict of a job that a person ended."""
     return IngestError(FailureClass.CANCELED, "canceled", "Canceled on request; `retry` starts it again.")
-
-
-def _int(value: object) -> int:
-    assert isinstance(value, int)
-    return value
-
-
-def _opt_int(value: object) -> int | None:
-    return None if value is None else _int(value)

@@ -19,11 +19,13 @@ class LostJob:
 _SILENT = """
 SELECT j.job_id, j.attempt, j.video_id, j.run_id FROM ingest_jobs j JOIN videos v USING (video_id)
  WHERE j.status = 'running' AND (v.lease_run_id IS DISTINCT FROM j.run_id OR v.lease_expires_at < now())
+   FOR UPDATE OF v SKIP LOCKED
 """
 
 
 def silent_jobs(connection: Connection) -> list[LostJob]:
-    """Running jobs whose run lost its lease, or lets it expire."""
+    """Running jobs whose run lost its lease, or lets it expire. Their videos stay locked, so that no late heartbeat
+    comes between this and what follows in the same transaction."""
     return [LostJob(**row) for row in connection.execute(_SILENT).fetchall()]
 
 

@@ -26,13 +26,16 @@ def key(name: str = "v") -> VideoKey:
 def submit(connection: Connection, name: str = "v", **wishes: Any) -> UUID:
     """Inserts a job and gives it its video."""
     job_id = jobs.insert(connection, jobs.JobRequest(source_url=f"http://host-{name}/clip.mp4", **wishes))
-    dispatch.attach(connection, job_id, key(name))
+    hints: dict[str, str] = {hint: wishes[hint] for hint in ("title", "channel", "language") if hint in wishes}
+    dispatch.attach(connection, job_id, key(name), hints=hints, force=wishes.get("force", False))
     return job_id
 
 
-def start(connection: Connection, run_id: str = "run-1", seconds: float = 60) -> tuple[Dispatched, Lease]:
+def start(
+    connection: Connection, run_id: str = "run-1", seconds: float = 60, window: int = 1
+) -> tuple[Dispatched, Lease]:
     """Claims the next job and begins its run."""
-    claimed = dispatch.claim(connection, 1)[0]
+    claimed = dispatch.claim(connection, window)[0]
     force = leases.is_forced(connection, Dispatch(claimed.job_id, claimed.attempt))
     lease = leases.take(connection, run_id, [claimed.video_id], seconds, force=force)[claimed.video_id]
     assert leases.bind(connection, Dispatch(claimed.job_id, claimed.attempt), lease)
@@ -284,6 +287,93 @@ def test_what_is_not_the_jobs_fault_spends_no_attempt(database: Database, failur
         assert dispatch.claim(connection, 10) == []
 
 
+def test_after_a_permanent_failure_nothing_of_the_video_is_kept_so_that_a_mended_source_is_fetched_anew(
+    database: Database,
+) -> None:
+    with database.transaction() as connection:
+        submit(connection)
+        _, lease = start(connection)
+        artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
+        outcomes.end_run(connection, lease, permanent("truncated_media", "Cut off."), POLICY)
+        assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 0}
+
+
+def test_what_is_stored_survives_a_transient_failure(database: Database) -> None:
+    with database.transaction() as connection:
+        submit(connection)
+        _, lease = start(connection)
+        artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
+        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 1}
+
+
+def test_a_forced_job_does_not_build_on_what_was_left_behind_before_it(database: Database) -> None:
+    with database.transaction() as connection:
+        submit(connection)
+        _, lease = start(connection)
+        artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
+        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        connection.execute("UPDATE media_files SET created_at = now() - interval '1 minute'")
+        connection.execute("UPDATE ingest_jobs SET status = 'canceled', finished_at = now()")
+    with database.transaction() as connection:
+        submit(connection, force=True)
+        start(connection, "run-2")
+        assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 0}
+
+
+def test_a_waiting_job_does_not_hurry_a_video_that_is_to_be_left_alone(database: Database) -> None:
+    with database.transaction() as connection:
+        submit(connection, priority=1)
+        waiting = submit(connection)
+        _, lease = start(connection)
+        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        assert dispatch.claim(connection, 10) == []
+        connection.execute("UPDATE ingest_jobs SET not_before = now() - interval '1 s' WHERE job_id <> %s", (waiting,))
+        assert len(dispatch.claim(connection, 10)) == 1
+
+
+def test_a_forced_failure_does_not_fail_jobs_that_are_content_with_the_ready_video(database: Database) -> None:
+    with database.transaction() as connection:
+        submit(connection)
+        _, lease = start(connection)
+        commit_all(connection, lease)
+        leases.release(connection, [lease])
+        submit(connection, force=True)
+        _, lease = start(connection, "run-2")
+        content, forced = submit(connection), submit(connection, force=True)
+        outcomes.end_run(connection, lease, permanent("not_found", "Gone."), POLICY)
+        assert job(connection, content)["status"] == "queued"
+        assert job(connection, forced)["error_code"] == "not_found"
+        dispatch.answer_ready(connection)
+        assert job(connection, content)["outcome"] == "deduplicated"
+
+
+def test_an_error_message_with_what_postgres_cannot_store_still_ends_the_job(database: Database) -> None:
+    with database.transaction() as connection:
+        job_id = submit(connection)
+        _, lease = start(connection)
+        outcomes.end_run(connection, lease, permanent("code", "NUL \x00 and \ud800 in it." + "x" * 9000), POLICY)
+        assert job(connection, job_id)["error_message"].startswith("NUL  and  in it.x")
+
+
+def test_only_a_server_that_is_away_is_called_away(database: Database) -> None:
+    impatient = Database(f"{database.url}?options=-cstatement_timeout%3D10")
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        impatient.all("SELECT pg_sleep(1)")
+    with pytest.raises(IngestError, match="database_away"), Database("postgresql://127.0.0.1:1/x").transaction():
+        pass
+
+
+def test_a_job_at_work_must_have_a_video(database: Database) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation), database.transaction() as connection:
+        connection.execute("INSERT INTO ingest_jobs (source_url, status) VALUES ('http://a/', 'running')")
+    with database.transaction() as connection:
+        submit(connection)
+        start(connection)
+    with pytest.raises(psycopg.errors.CheckViolation), database.transaction() as connection:
+        connection.execute("DELETE FROM videos")
+
+
 # ---- cancel and retry -----------------------------------------------------------------------------------------------
 
 
@@ -392,7 +482,7 @@ def test_the_end_of_an_earlier_attempt_does_not_touch_a_later_one(database: Data
         assert job(connection, job_id)["status"] == "queued"
 
 
-# ---- names ----------------------------------------------------------------------------------------------------------
+# ---- names and places -------------------------------------------------------------------------------------------------
 
 
 def test_a_name_that_extraction_reveals_leads_later_jobs_to_the_same_video(database: Database) -> None:
@@ -402,6 +492,22 @@ def test_a_name_that_extraction_reveals_leads_later_jobs_to_the_same_video(datab
         job_id = jobs.insert(connection, jobs.JobRequest(source_url="http://youtube/abc"))
         alias = VideoKey("youtube-abc", "youtube", "abc", "http://youtube/abc", None, None, "youtube")
         assert dispatch.attach(connection, job_id, alias) == "web-page"
+
+
+@pytest.mark.parametrize(("ready", "force", "moved"), [(False, False, True), (True, False, False), (True, True, True)])
+def test_a_video_is_fetched_from_where_it_was_seen_last_unless_it_is_ready(
+    database: Database, ready: bool, force: bool, moved: bool
+) -> None:
+    with database.transaction() as connection:
+        submit(connection)
+        if ready:
+            _, lease = start(connection)
+            commit_all(connection, lease)
+            leases.release(connection, [lease])
+        job_id = jobs.insert(connection, jobs.JobRequest(source_url="http://elsewhere/"))
+        elsewhere = VideoKey("web-v", "web", "v", "http://elsewhere/", None, None, "elsewhere")
+        dispatch.attach(connection, job_id, elsewhere, force=force)
+        assert (video(connection)["source_url"] == "http://elsewhere/") is moved
 
 
 @pytest.mark.parametrize("ready", [True, False])

@@ -61,7 +61,7 @@ CREATE TABLE ingest_jobs (
     attempt          integer NOT NULL DEFAULT 0,
     failures         integer NOT NULL DEFAULT 0,
     max_attempts     integer CHECK (max_attempts > 0),
-    not_before       timestamptz,
+    not_before       timestamptz CHECK (isfinite(not_before)),
     run_id           text,
     heartbeat_at     timestamptz,
     progress         jsonb,
@@ -75,6 +75,7 @@ CREATE TABLE ingest_jobs (
     started_at       timestamptz,
     finished_at      timestamptz,
     CONSTRAINT one_source CHECK (num_nonnulls(source_url, upload_ref) = 1),
+    CONSTRAINT work_has_a_video CHECK (status NOT IN ('dispatched', 'running') OR video_id IS NOT NULL),
     CONSTRAINT outcome_of_success CHECK ((status = 'succeeded') = (outcome IS NOT NULL)),
     CONSTRAINT end_is_dated CHECK ((status IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)),
     CONSTRAINT failure_is_explained CHECK (status <> 'failed' OR num_nulls(error_class, error_code, error_message) = 0)
