@@ -482,7 +482,7 @@ def test_the_end_of_an_earlier_attempt_does_not_touch_a_later_one(database: Data
         assert job(connection, job_id)["status"] == "queued"
 
 
-# ---- names and places -------------------------------------------------------------------------------------------------
+# ---- names and places ----------------------------------------------------------------------------------------------
 
 
 def test_a_name_that_extraction_reveals_leads_later_jobs_to_the_same_video(database: Database) -> None:
