@@ -56,7 +56,8 @@ def _rows(session: RunSession, originals: list[StoredMedia]) -> list[dict[str, A
 
     def row(original: StoredMedia) -> dict[str, Any]:
         probe = (original.file.probe or {}) | {"size_bytes": original.file.size_bytes}
-        return normalize(original.video_id, original.source_info(), probe, known[original.video_id]["hints"])
+        video = known[original.video_id]
+        return normalize(original.video_id, original.source_info(), probe, video["hints"], video["upload_ref"])
 
     with ThreadPoolExecutor(READERS) as pool:
         return list(pool.map(row, originals))

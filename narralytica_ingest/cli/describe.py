@@ -79,7 +79,7 @@ def next_step(job: Row, up_is_running: bool) -> str | None:
         case "queued":
             return _when_queued(job, retry, up_is_running)
         case "dispatched":
-            return "Its run is being started." if up_is_running else _NOT_UP
+            return "Its run waits for a worker." if up_is_running else _NOT_UP
         case "running":
             return _when_running(job, up_is_running)
         case "failed" if job["error_class"] == "needs_operator":

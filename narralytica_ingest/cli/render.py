@@ -110,7 +110,7 @@ def _job_facts(job: Row, ui: str | None, up_is_running: bool, max_attempts: int)
 
 
 def _attempts(job: Row, max_attempts: int) -> str | None:
-    if not job["failures"]:
+    if not job["failures"] or job["error_class"] in ("permanent", "needs_operator"):
         return str(job["attempt"]) if job["attempt"] else None
     allowed = job["max_attempts"] or max_attempts
     return f"{job['attempt']}, of which {job['failures']} failed (at {allowed} it fails for good)"

@@ -16,8 +16,12 @@ from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import permanent
 from narralytica_ingest.local.stack import Stack
-from narralytica_ingest.store.database import Row
+from narralytica_ingest.store import jobs
+from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.jobs import JobRequest
+
+# How long `up` lets runs finish whose jobs have ended; it takes a fraction of a second.
+RUN_END_SECONDS = 10.0
 
 
 def up(
@@ -58,6 +62,7 @@ def up(
         if not exit_when_done:
             _keep_running(stack)
         _say("Stopping.")
+        _let_runs_end(stack, found)
     if exit_when_done and any(each["job"]["status"] != "succeeded" for each in found):
         raise typer.Exit(1)
 
@@ -87,6 +92,18 @@ def _follow(stack: Stack, endpoints: Endpoints, job_ids: Sequence[UUID]) -> list
     if job_ids:
         follow(endpoints.postgres_url, job_ids, meanwhile=stack.supervise)
     return records(endpoints, job_ids)
+
+
+def _let_runs_end(stack: Stack, found: Sequence[Row]) -> None:
+    """A job ends a moment before its run; a worker that is stopped in between would make a failed run of a good one."""
+    assert stack.endpoints is not None
+    run_ids = [each["job"]["run_id"] for each in found if each["job"]["run_id"] and each["job"]["finished_at"]]
+    database, deadline = Database(stack.endpoints.postgres_url), time.monotonic() + RUN_END_SECONDS
+    while time.monotonic() < deadline:
+        with database.transaction() as connection:
+            if not jobs.unfinished_runs(connection, run_ids):
+                return
+        time.sleep(0.1)
 
 
 def _keep_running(stack: Stack) -> None:

@@ -76,9 +76,10 @@ class Stack:
         self._own_home()
         for name in reap_leftovers(self.settings.home):
             self._on_event(f"{name} was left running by an earlier `up` that was killed: it has been ended.")
-        self.ports = self._choose_ports()
+        self._refuse_taken_port()
         self._write_dagster_home()
         self.endpoints = self._services.acquire()
+        self.ports = self._choose_ports()  # after the services have theirs, or one of them might take these
         create_schemas(self.endpoints.postgres_url)
         self._start(CODE_SERVER)  # takes the longest; it needs Dagster's schema, but none of our tables yet
         migrate(self.endpoints.postgres_url)
@@ -168,15 +169,18 @@ class Stack:
             )
         Identity.of(os.getpid()).save(run / "up.json")
 
-    def _choose_ports(self) -> Ports:
-        """The UI's port as asked for; others as last time if they are free, so that open browser tabs keep working."""
-        last = Ports.load(self.settings.home)
-        ui = self.settings.ui_port or _free(last.ui if last else 0)
-        if not port_is_free(ui):
+    def _refuse_taken_port(self) -> None:
+        ui = self.settings.ui_port
+        if ui and not port_is_free(ui):
             raise local(
                 "port_busy",
                 f"Port {ui} of {HOST} is taken: choose another for the UI with --port, or --port 0 for any.",
             )
+
+    def _choose_ports(self) -> Ports:
+        """The UI's port as asked for; others as last time if they are free, so that open browser tabs keep working."""
+        last = Ports.load(self.settings.home)
+        ui = self.settings.ui_port or _free(last.ui if last else 0)
         ports = Ports(code_server=_free(last.code_server if last else 0, avoid=ui), ui=ui)
         ports.save(self.settings.home)
         return ports

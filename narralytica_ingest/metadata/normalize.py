@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any
 
 TITLE_CHARACTERS = 1_000
@@ -22,14 +23,21 @@ _LANGUAGE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
 
 
 def normalize(
-    video_id: str, info: Mapping[str, Any] | None, probe: Mapping[str, Any], hints: Mapping[str, Any]
+    video_id: str,
+    info: Mapping[str, Any] | None,
+    probe: Mapping[str, Any],
+    hints: Mapping[str, Any],
+    file_name: str | None = None,
 ) -> dict[str, Any]:
-    """The row of one video: `info` as the source states it (None for an upload), `probe` and `hints` as stored."""
+    """The row of one video: `info` as the source states it (None for an upload), `probe` and `hints` as stored.
+
+    `file_name` of an upload is its title if nobody gives a better one.
+    """
     info = info or {}
     tags = {str(name).lower(): value for name, value in (probe.get("tags") or {}).items()}
     row: dict[str, Any] = {"video_id": video_id}
     origins: dict[str, str] = {}
-    for name, candidates in _candidates(info, tags, hints).items():
+    for name, candidates in _candidates(info, tags, hints, file_name).items():
         origin, row[name] = next(((o, v) for o, v in candidates if v is not None), (None, None))
         if origin is not None:
             origins[name] = origin
@@ -39,7 +47,7 @@ def normalize(
 
 
 def _candidates(
-    info: Mapping[str, Any], tags: Mapping[str, Any], hints: Mapping[str, Any]
+    info: Mapping[str, Any], tags: Mapping[str, Any], hints: Mapping[str, Any], file_name: str | None
 ) -> dict[str, list[tuple[str, Any]]]:
     """Who may state a value, the most trusted first: the source, a person, and only then what an encoder wrote."""
     # yt-dlp names a bare file after its URL: better than nothing, but not what the source calls it.
@@ -51,6 +59,7 @@ def _candidates(
             ("hint", line(hints.get("title"))),
             ("container", line(tags.get("title"))),
             ("url", declared_title if named_after_url else None),
+            ("file_name", line(PurePosixPath(file_name).stem) if file_name else None),
         ],
         "description": [
             ("source", text(info.get("description"))),

@@ -103,11 +103,11 @@ _FORMAT_FACTS = [
 def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
     """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages.
 
-    `changed_at` are the Last-Modified times (epoch seconds) of the files fetched: for a bare file yt-dlp gives that as
-    the time of publication, of which it says nothing.
+    `changed_at` are the Last-Modified times (epoch seconds) of what was fetched: for a bare file or manifest yt-dlp
+    gives that as the time of publication, of which it says nothing.
     """
     kept = {name: info[name] for name in _FACTS if info.get(name) is not None}
-    if info.get("direct") and info.get("timestamp") in changed_at:
+    if info.get("extractor_key") == "Generic" and info.get("timestamp") in changed_at:
         for name in ("timestamp", "upload_date"):
             kept.pop(name, None)
     for name in ("webpage_url", "original_url"):

@@ -1,5 +1,6 @@
 """What people and services do with jobs: insert, look, cancel, retry. The same as plain SQL, with truthful answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -84,6 +85,16 @@ def record(connection: Connection, job_or_video: str) -> Row | None:
         (video_id,),
     ).fetchone()
     return {"job": job, "video": video, "media_files": files, "metadata": metadata}
+
+
+_UNFINISHED_RUNS = """
+SELECT run_id FROM dagster.runs WHERE run_id = ANY(%s) AND status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')
+"""
+
+
+def unfinished_runs(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Those of the runs that Dagster counts as at work. A job ends at its last commit, a moment before its run does."""
+    return [row["run_id"] for row in connection.execute(_UNFINISHED_RUNS, (list(run_ids),)).fetchall()]
 
 
 def _job(connection: Connection, text: str) -> Row | None:

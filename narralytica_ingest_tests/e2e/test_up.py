@@ -14,7 +14,9 @@ import psutil
 import psycopg
 import pytest
 
+from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import load_embedded
+from narralytica_ingest.local.services import hold
 from narralytica_ingest.store.database import Database
 from narralytica_ingest_tests.e2e.running import Running, running_stack
 from narralytica_ingest_tests.e2e.test_whole_way import unique
@@ -59,6 +61,9 @@ def test_up_ingests_prints_and_ends_and_a_second_up_finds_its_state_again(tmp_pa
     assert [record["job"]["source_url"] for record in records] == [None, source.url("/page.html")]
     assert set(records[0]) == {"job", "video", "media_files", "metadata"}
     assert left_behind(home) == []
+    with hold(Settings(home=home), s3=False) as endpoints:
+        runs = Database(endpoints.postgres_url).all("SELECT status FROM dagster.runs")
+    assert {run["status"] for run in runs} == {"SUCCESS"}
 
     started = time.monotonic()
     second = up(home, *good, "--submit", "gopher://old")

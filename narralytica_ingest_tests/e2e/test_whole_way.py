@@ -9,6 +9,7 @@ import pytest
 from narralytica_ingest.media.integrity import packet_hashes
 from narralytica_ingest.media.probe import probe
 from narralytica_ingest.media.tools import find_tools
+from narralytica_ingest.store import jobs
 from narralytica_ingest_tests.e2e.running import Running
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
 
@@ -30,17 +31,17 @@ def upload(stack: Running, key: str, extra: bytes = b"") -> str:
 def test_every_kind_of_source_is_ingested_and_the_same_jobs_again_are_deduplicated(
     stack: Running, source: SourceServer, tmp_path: Path
 ) -> None:
-    jobs = [
+    wanted = [
         {"source_url": source.url("/clip.mp4")},
         {"source_url": source.url("/page.html")},
         {"source_url": source.url("/hls/master.m3u8")},
         {"source_url": source.url("/dash/manifest.mpd")},
         {"upload_ref": upload(stack, "talks/clip one.mp4", b"upload"), "title": "An uploaded talk", "language": "en"},
     ]
-    first = stack.finish(*[stack.insert(**job) for job in jobs])
+    first = stack.finish(*[stack.insert(**job) for job in wanted])
     assert [(row["status"], row["outcome"], row["error_message"]) for row in first] == [
         ("succeeded", "ingested", None)
-    ] * len(jobs)
+    ] * len(wanted)
 
     tables_before = stack.database.all("SELECT * FROM media_files ORDER BY media_file_id")
     objects_before, requests_before = stack.objects(), source.requests["/clip.mp4"]
@@ -57,6 +58,9 @@ def test_every_kind_of_source_is_ingested_and_the_same_jobs_again_are_deduplicat
     assert page["metadata"]["channel"] == "Narralytica Channel"
     assert page["metadata"]["published_at"] == datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
     assert (uploaded["metadata"]["title"], uploaded["metadata"]["language"]) == ("An uploaded talk", "en")
+    for record in (direct, hls, dash):
+        assert record["metadata"]["published_at"] is None, "a Last-Modified is no publication"
+    assert [record["metadata"]["title"] for record in (direct, hls)] == ["clip", "master"]
     for record in (hls, dash):
         original = next(f for f in record["media_files"] if f["kind"] == "raw_video")
         joined = tmp_path / "joined.mp4"
@@ -71,8 +75,8 @@ def test_every_kind_of_source_is_ingested_and_the_same_jobs_again_are_deduplicat
         assert (measured.audio[0].sample_rate, measured.audio[0].channels) == (16000, 1)
         assert measured.duration_seconds == pytest.approx(11.72, abs=0.1)
 
-    again = stack.finish(*[stack.insert(**job) for job in jobs])
-    assert [(row["status"], row["outcome"]) for row in again] == [("succeeded", "deduplicated")] * len(jobs)
+    again = stack.finish(*[stack.insert(**job) for job in wanted])
+    assert [(row["status"], row["outcome"]) for row in again] == [("succeeded", "deduplicated")] * len(wanted)
     assert stack.objects() == objects_before
     assert stack.database.all("SELECT * FROM media_files ORDER BY media_file_id") == tables_before
     assert source.requests["/clip.mp4"] == requests_before
@@ -110,6 +114,25 @@ def test_bad_input_fails_with_a_class_a_code_and_advice_while_a_good_job_beside_
     for code, row in zip(bad, rows[1:], strict=True):
         assert (row["status"], row["error_class"], row["error_code"]) == ("failed", "permanent", code)
         assert len(row["error_message"].split()) > 5, "a sentence with advice"
+
+
+def test_a_truncated_original_is_never_published_and_a_mended_source_is_fetched_anew(
+    stack: Running, source: SourceServer
+) -> None:
+    url, sha256 = unique(source, "/mended.mp4", b"mended")
+    whole = source.resources["/mended.mp4"].bodies
+    source.resources["/mended.mp4"].bodies = [whole[0][:200_000]]
+    before = stack.objects()
+    job_id = stack.insert(source_url=url)
+    assert stack.finish(job_id)[0]["error_code"] == "truncated_media"
+    assert stack.objects() == before
+    assert stack.record(job_id)["media_files"] == []
+
+    source.resources["/mended.mp4"].bodies = whole
+    with stack.database.transaction() as connection:
+        jobs.retry(connection, job_id)
+    assert stack.finish(job_id)[0]["outcome"] == "ingested"
+    assert any(sha256 in key for key in stack.objects())
 
 
 def test_one_video_asked_for_many_times_at_once_is_fetched_once(stack: Running, source: SourceServer) -> None:

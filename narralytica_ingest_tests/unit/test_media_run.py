@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,8 +22,16 @@ def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def nobody_is_left() -> bool:
-    return not [each for each in psutil.Process().children(recursive=True) if each.status() != psutil.STATUS_ZOMBIE]
+def children() -> set[int]:
+    """Our living descendants; other tests may have some, too."""
+    return {p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE}
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left() -> Iterator[None]:
+    before = children()
+    yield
+    assert not children() - before
 
 
 def sleepers() -> set[int]:
@@ -59,14 +68,12 @@ def test_a_tool_that_takes_too_long_is_killed_with_its_children() -> None:
         run_tool(python(FAMILY), timeout=0.8)
     assert (raised.value.failure_class, raised.value.code) == (FailureClass.TRANSIENT, "media_timeout")
     assert time.monotonic() - began < 3
-    assert nobody_is_left()
     assert ended(before)
 
 
 def test_a_tool_that_closes_its_output_and_stays_is_killed_too() -> None:
     with pytest.raises(IngestError, match="did not finish"):
         run_tool(python("import os, time; os.close(1); os.close(2); time.sleep(60)"), timeout=0.5)
-    assert nobody_is_left()
 
 
 class Stop(BaseException):
@@ -83,7 +90,6 @@ def test_what_the_reader_raises_comes_out_unchanged_and_ends_the_tool() -> None:
     with pytest.raises(Stop) as raised:
         run_tool(python(FAMILY), timeout=30, on_line=read)
     assert raised.value is stop
-    assert nobody_is_left()
     assert ended(before)
 
 
@@ -93,7 +99,6 @@ def test_a_tool_ends_when_we_get_an_interrupt() -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         run_tool(python(FAMILY), timeout=30)
-    assert nobody_is_left()
     assert ended(before)
 
 
