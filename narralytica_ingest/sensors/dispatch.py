@@ -3,7 +3,7 @@
 import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
-from narralytica_ingest.endpoints import resolve_endpoints
+from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
 from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.intake import Intake
@@ -13,6 +13,9 @@ from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import Dispatched
 
 INGEST_JOB = "ingest"
+
+# Shorter than Dagster's five seconds between two ticks, so that no tick is left out.
+WAIT_SECONDS = 4.0
 
 
 @dg.sensor(
@@ -25,7 +28,7 @@ INGEST_JOB = "ingest"
 def dispatch() -> dg.SensorResult | dg.SkipReason:
     """One look at the job table. What is claimed and gets lost on the way is emitted again with the same run key."""
     try:
-        claimed = _claim(load_settings())
+        claimed = _claim_or_wait(load_settings())
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
             return dg.SkipReason(error.message)
@@ -38,10 +41,20 @@ def dispatch() -> dg.SensorResult | dg.SkipReason:
     )
 
 
-def _claim(settings: Settings) -> list[Dispatched]:
+def _claim_or_wait(settings: Settings) -> list[Dispatched]:
+    """Dagster looks every five seconds; a tick that waits for news in between sees a new job at once."""
     endpoints = resolve_endpoints(settings)
+    database = Database(endpoints.postgres_url)
+    with database.listening() as news_within:
+        claimed = _claim(settings, endpoints, database)
+        if not claimed and news_within(WAIT_SECONDS):
+            claimed = _claim(settings, endpoints, database)
+    return claimed
+
+
+def _claim(settings: Settings, endpoints: Endpoints, database: Database) -> list[Dispatched]:
     Intake(settings, endpoints).admit()
-    with Database(endpoints.postgres_url).transaction() as connection:
+    with database.transaction() as connection:
         lost = table.emit_again(connection, settings.redispatch_seconds)
         return lost + table.claim(connection, settings.dispatch_window)
 

@@ -4,7 +4,7 @@ A run lives for minutes and a worker for weeks; a connection that is opened when
 Postgres and a forked process, and costs some 10 ms on one machine.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,9 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+# Where the triggers of the schema announce every change of state.
+CHANNEL = "narralytica_ingest"
 
 # Classes of SQLSTATE in which the server, not the statement, is the trouble: connection, resources, shutdown.
 _AWAY = ("08", "53", "57P", "58")
@@ -52,6 +55,17 @@ class Database:
                 "database_away",
                 f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`.",
             ) from error
+
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[float], bool]]:
+        """Listens to every change of state from now on. Gives a function that waits so many seconds for the first.
+
+        Begin to listen before you look at the tables, and nothing falls between. Raises IngestError `database_away`.
+        """
+        with self.transaction() as connection:
+            connection.autocommit = True
+            connection.execute(f"LISTEN {CHANNEL}")
+            yield lambda seconds: any(True for _ in connection.notifies(timeout=seconds, stop_after=1))
 
     def all(self, query: str, params: Sequence[Any] | Row = ()) -> list[Row]:
         """The rows of one statement in a transaction of its own."""

@@ -105,6 +105,14 @@ def test_every_change_of_state_is_announced(database: Database) -> None:
     assert [each["video_status"] for each in heard if "video_status" in each] == ["ingesting", "ready"]
 
 
+def test_a_listener_hears_what_happens_after_it_began_and_waits_no_longer_than_told(database: Database) -> None:
+    with database.listening() as news_within:
+        assert not news_within(0.1)
+        with database.transaction() as connection:
+            submit(connection)
+        assert news_within(5)
+
+
 # ---- claiming -------------------------------------------------------------------------------------------------------
 
 
