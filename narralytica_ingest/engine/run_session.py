@@ -165,8 +165,10 @@ class RunSession:
     def _take_for_job(self, dispatch: Dispatch, video_ids: list[str], seconds: float) -> dict[str, Lease]:
         with self.database.transaction() as connection:
             force = leases.is_forced(connection, dispatch)
-            if not force and dispatching.answer_dispatched(connection, dispatch.job_id, dispatch.attempt):
-                raise NothingToDo(f"{video_ids[0]} is ready: job {dispatch.job_id} is answered")
+            answered = not force and dispatching.answer_dispatched(connection, dispatch.job_id, dispatch.attempt)
+        if answered:
+            raise NothingToDo(f"{video_ids[0]} is ready: job {dispatch.job_id} is answered")
+        with self.database.transaction() as connection:
             taken = leases.take(connection, self.run.run_id, video_ids, seconds, force=force)
             bound = [leases.bind(connection, dispatch, lease) for lease in taken.values()]
             if taken and not any(bound):
