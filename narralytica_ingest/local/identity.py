@@ -60,7 +60,10 @@ class Identity:
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return self.process() is not None
+        if self.process() is not None:
+            return True
+        exit_code(self)  # takes note of the end if it was our child, so that no zombie stays
+        return False
 
     def send(self, number: signal.Signals) -> None:
         """Sends the signal, to nobody if the process is gone."""
@@ -71,9 +74,7 @@ class Identity:
 
     def wait(self, seconds: float) -> bool:
         """Waits until it is gone; False if it still lives after `seconds`."""
-        gone = wait_until(lambda: not self.alive, seconds)
-        exit_code(self)  # takes note of the end if it was our child, so that no zombie stays
-        return gone
+        return wait_until(lambda: not self.alive, seconds)
 
     def end(self, steps: Sequence[tuple[signal.Signals, float]]) -> None:
         """Sends each signal in turn and waits its seconds, until it is gone; at the end kills its whole group."""

@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 import psutil
+import pytest
 
 from narralytica_ingest.store import jobs
 from narralytica_ingest_tests.e2e.running import Running
@@ -49,6 +50,7 @@ def test_terminate_in_the_ui_stops_the_work_and_cancels_the_job(stack: Running, 
     assert stack.record(job_id)["video"]["status"] == "pending"
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_is_killed_runs_again_and_succeeds(stack: Running, source: SourceServer) -> None:
     job_id = stack.insert(source_url=slow(source, "/killed.mp4"))
     stack.wait_for("the download", lambda: (stack.job(job_id)["progress"] or {}).get("bytes", 0) > 0)
@@ -62,6 +64,7 @@ def test_a_job_whose_worker_is_killed_runs_again_and_succeeds(stack: Running, so
     assert any("worker" in event and "ended" in event for event in stack.events)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_whose_child_lives_on_publishes_nothing_twice(stack: Running, source: SourceServer) -> None:
     job_id = stack.insert(source_url=slow(source, "/orphan.mp4"))
     stack.wait_for("the download", lambda: (stack.job(job_id)["progress"] or {}).get("bytes", 0) > 0)
@@ -72,6 +75,7 @@ def test_a_killed_worker_whose_child_lives_on_publishes_nothing_twice(stack: Run
     assert sorted(file["kind"] for file in files) == ["audio_track", "raw_video", "source_info"]
 
 
+@pytest.mark.slow
 def test_materializing_by_hand_and_backfilling_download_nothing_again(stack: Running, source: SourceServer) -> None:
     paths = ["/by-hand-1.mp4", "/by-hand-2.mp4", "/by-hand-3.mp4"]
     ids = [stack.insert(source_url=unique(source, path, path.encode())[0]) for path in paths]
@@ -95,6 +99,7 @@ def test_materializing_by_hand_and_backfilling_download_nothing_again(stack: Run
     assert {stack.record(video)["video"]["status"] for video in videos} == {"ready"}
 
 
+@pytest.mark.slow
 def test_an_unknown_partition_fails_with_a_sentence(stack: Running) -> None:
     query = """
     mutation ($key: String!, $location: String!, $repository: String!) {

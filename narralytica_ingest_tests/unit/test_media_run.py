@@ -23,8 +23,9 @@ def python(code: str) -> list[str]:
 
 
 def children() -> set[int]:
-    """Our living descendants; other tests may have some, too."""
-    return {p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE}
+    """Our living descendants that sleep, as those of these tests do; other tests have others."""
+    found = psutil.Process().children(recursive=True)
+    return {p.pid for p in found if p.status() != psutil.STATUS_ZOMBIE and "sleep" in " ".join(p.cmdline())}
 
 
 @pytest.fixture(autouse=True)
