@@ -16,7 +16,7 @@ from narralytica_ingest.store import dispatch as dispatching
 from narralytica_ingest.store import jobs, leases
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.leases import Dispatch, LeaseLost
-from narralytica_ingest_tests.integration.test_job_table import commit_all, job, start, submit, video
+from narralytica_ingest_tests.job_table import commit_all, job, start, submit, video
 
 
 def session(

@@ -11,7 +11,7 @@ from narralytica_ingest.definitions import defs
 from narralytica_ingest.sensors import upkeep as sensor
 from narralytica_ingest.store import dispatch, leases
 from narralytica_ingest.store.database import Database
-from narralytica_ingest_tests.integration.test_job_table import job, start, submit
+from narralytica_ingest_tests.job_table import job, start, submit
 
 
 @pytest.fixture
