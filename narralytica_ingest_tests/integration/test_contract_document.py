@@ -1,0 +1,36 @@
+"""The SQL that docs/job-table.md gives to the API's authors works as it stands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from narralytica_ingest.store.database import Database
+from narralytica_ingest_tests.job_table import commit_all, start, submit
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "job-table.md"
+
+
+def statements() -> list[str]:
+    """Every statement in the document's SQL blocks, without comments."""
+    blocks = re.findall(r"^```sql\n(.*?)^```", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    bare = re.sub(r"--.*", "", "\n".join(blocks))
+    return [each.strip() for each in bare.split(";") if each.strip()]
+
+
+def test_the_document_shows_how_to_insert_watch_cancel_and_read() -> None:
+    verbs = {each.split()[0] for each in statements()}
+    assert verbs == {"INSERT", "LISTEN", "SELECT", "UPDATE"}
+    assert len(statements()) >= 7
+
+
+@pytest.mark.parametrize("statement", statements(), ids=lambda each: " ".join(each.split()[:4]))
+def test_every_statement_runs_and_finds_what_it_promises(database: Database, statement: str) -> None:
+    with database.transaction() as connection:
+        job_id = submit(connection)
+        _, lease = start(connection)
+        commit_all(connection, lease)
+        statement = statement.replace("job_id = '…'", f"job_id = '{job_id}'")
+        statement = statement.replace("video_id = '…'", f"video_id = '{lease.video_id}'")
+        cursor = connection.execute(statement)
+        assert cursor.rowcount == (-1 if statement.startswith("LISTEN") else 1)
