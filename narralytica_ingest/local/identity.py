@@ -92,10 +92,17 @@ class Identity:
                 os.killpg(self.pid, signal.SIGKILL)
 
 
+class _Child(subprocess.Popen[bytes]):
+    """A process that may outlive us, of which Popen would warn when we end."""
+
+    def __del__(self) -> None:
+        pass
+
+
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Identity:
     """Starts a process in its own session, its output appended to `log`. It outlives us."""
     with log.open("ab") as output:
-        child = subprocess.Popen(
+        child = _Child(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,

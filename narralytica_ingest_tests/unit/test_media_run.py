@@ -24,8 +24,14 @@ def python(code: str) -> list[str]:
 
 def children() -> set[int]:
     """Our living descendants that sleep, as those of these tests do; other tests have others."""
-    found = psutil.Process().children(recursive=True)
-    return {p.pid for p in found if p.status() != psutil.STATUS_ZOMBIE and "sleep" in " ".join(p.cmdline())}
+    return {each.pid for each in psutil.Process().children(recursive=True) if _sleeps(each)}
+
+
+def _sleeps(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and "sleep" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture(autouse=True)
