@@ -19,8 +19,12 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# As it was typed: neither make nor the shell may read anything into a file name or a URL.
+export INGEST_SOURCE := $(value SOURCE)
+
 run: setup ## start everything and ingest SOURCE (default: the bundled clip); Ctrl-C stops it
-	@$(BIN)/narralytica-ingest up $(if $(SOURCE),--submit '$(SOURCE)',--sample)
+	@if [ -n "$$INGEST_SOURCE" ]; then exec $(BIN)/narralytica-ingest up --submit "$$INGEST_SOURCE"; \
+	else exec $(BIN)/narralytica-ingest up --sample; fi
 
 check: setup ## lint and types
 	$(BIN)/ruff check .

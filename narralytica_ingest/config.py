@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class Settings(BaseSettings):
     """All settings, each with its default. Times are seconds, sizes bytes, unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="NARRALYTICA_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="NARRALYTICA_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = Field(Path(".narralytica"), description="Folder of all local state (made with mode 0700).")
 
@@ -76,7 +76,31 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+        home = value.expanduser().absolute()
+        if home.exists() and not home.is_dir():
+            raise ValueError("must name a folder, and this is a file")
+        return home
+
+    @field_validator("postgres_url")
+    @classmethod
+    def _postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must look like postgresql://user:password@host:5432/database")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and "://" not in value.get_secret_value():
+            raise ValueError("must look like redis://host:6379/0 or amqp://user:password@host//")
+        return value
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None and value != "aws" and not value.startswith(("http://", "https://")):
+            raise ValueError("must look like https://host:port, or be `aws`")
+        return value
 
 
 def load_settings() -> Settings:

@@ -65,6 +65,7 @@ def doctor(as_json: JsonOption = False) -> None:
 def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "Postgres", lambda: _postgres(settings)
     yield "S3", lambda: _s3(settings)
+    yield "broker", lambda: _broker(settings)
     yield "ffmpeg", lambda: _ffmpeg(_tools(settings))
     yield "ffprobe", lambda: _ffprobe(_tools(settings))
     yield "deno", _deno
@@ -93,6 +94,15 @@ def _print(check: Check) -> None:
     console.print(Text.assemble(mark, (f"{check.name:<10}", "bold"), terminal.text(check.detail)), soft_wrap=True)
     if check.mend:
         console.print(Text.assemble("    to mend it: ", terminal.text(check.mend)), soft_wrap=True)
+
+
+def _broker(settings: Settings) -> str:
+    if settings.broker_url is None:
+        return "the Postgres above"
+    from narralytica_ingest.engine.broker import require_broker
+
+    require_broker(settings.broker_url.get_secret_value())
+    return "given, and answers"
 
 
 def _postgres(settings: Settings) -> str:

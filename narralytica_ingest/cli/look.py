@@ -90,4 +90,4 @@ def print_records(settings: Settings, found: Sequence[Row]) -> None:
         if place:
             terminal.out().print()
         screen = record_screen(record, ui=ui, up_is_running=up, max_attempts=settings.max_attempts)
-        terminal.out().print(screen)
+        terminal.out().print(screen, soft_wrap=True)

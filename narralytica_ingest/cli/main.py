@@ -122,7 +122,7 @@ def _usage(error: typer.TyperException) -> str:
 
 def _setting(error: Any) -> str:
     name = "_".join(str(part) for part in error["loc"]).upper()
-    return f"NARRALYTICA_{name}: {error['msg']}."
+    return f"NARRALYTICA_{name}: {error['msg'].replace('Value error, ', '')}."
 
 
 def _first_line(error: BaseException) -> str:

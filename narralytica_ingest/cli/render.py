@@ -47,11 +47,11 @@ def record_screen(record: Row, *, ui: str | None, up_is_running: bool, max_attem
     parts: list[RenderableType] = []
     if job is not None:
         parts += [_title("Job", job["job_id"], job["status"], job["outcome"])]
-        parts += [_grid(_job_facts(job, ui, up_is_running, max_attempts))]
+        parts += _lines(_job_facts(job, ui, up_is_running, max_attempts))
     if video is not None:
-        parts += [_title("Video", video["video_id"], video["status"]), _grid(_video_facts(video, job, ui))]
+        parts += [_title("Video", video["video_id"], video["status"]), *_lines(_video_facts(video, job, ui))]
     if metadata is not None:
-        parts += [_heading("Metadata"), _grid(_metadata_facts(metadata))]
+        parts += [_heading("Metadata"), *_lines(_metadata_facts(metadata))]
     if files:
         parts += [_heading("Stored objects"), *_files(files)]
     return Group(*parts)
@@ -70,16 +70,13 @@ def _heading(name: str) -> "Text":
     return Text(name, style="bold")
 
 
-def _grid(facts: Iterator[tuple[str, Any, str]]) -> "Table":
-    from rich.table import Table
+def _lines(facts: Iterator[tuple[str, Any, str]]) -> Iterator["Text"]:
+    """One line each, however long: a terminal wraps it, and a URL or a key can still be clicked and copied."""
+    from rich.text import Text
 
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(min_width=12, no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
     for name, value, style in facts:
         if value not in (None, ""):
-            table.add_row(f"  {name}", text(value, style))
-    return table
+            yield Text.assemble((f"  {name:<12}", "dim"), text(value, style))
 
 
 Facts = Iterator[tuple[str, Any, str]]
@@ -175,7 +172,7 @@ def _files(files: Sequence[Row]) -> Iterator["Text"]:
         about = f"{size(file['size_bytes'])} ({file['size_bytes']:,} bytes), {file['content_type']}"
         yield Text.assemble("  ", text(kind, "cyan"), "  ", text(about))
         yield Text.assemble(("    sha256 ", "dim"), text(file["sha256"]))
-        yield Text.assemble("    ", text(f"s3://{file['bucket']}/{file['object_key']}"), overflow="fold")
+        yield Text.assemble("    ", text(f"s3://{file['bucket']}/{file['object_key']}"))
 
 
 def _moment(value: datetime | None) -> str | None:

@@ -57,7 +57,7 @@ def up(
         try:
             found = _run(stack, settings, references, as_json)
         except KeyboardInterrupt:
-            _say("Stopping. Unfinished jobs stay; the next `up` goes on with them.")
+            _say("Stopping. Jobs that were submitted stay; the next `up` goes on with them.")
             raise
         if not exit_when_done:
             _keep_running(stack)
@@ -74,7 +74,6 @@ def _settings(port: int | None, workers: int | None) -> Settings:
 
 def _run(stack: Stack, settings: Settings, references: Sequence[Reference], as_json: bool) -> list[Row]:
     """Starts the stack, and brings what was submitted to its end. Returns the records."""
-    _say("Starting Postgres, S3, the workers and Dagster.")
     started = time.monotonic()
     endpoints = stack.start()
     job_ids = submit_all(settings, endpoints, references, JobRequest()) if references else []

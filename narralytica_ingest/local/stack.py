@@ -17,6 +17,7 @@ from typing import Self
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
+from narralytica_ingest.engine.broker import require_broker
 from narralytica_ingest.failures import IngestError, local
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
 from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
@@ -77,6 +78,9 @@ class Stack:
         for name in reap_leftovers(self.settings.home):
             self._on_event(f"{name} was left running by an earlier `up` that was killed: it has been ended.")
         self._refuse_taken_port()
+        if self.settings.broker_url is not None:
+            require_broker(self.settings.broker_url.get_secret_value())
+        self._on_event("Starting Postgres, S3, the workers and Dagster.")
         self._write_dagster_home()
         self.endpoints = self._services.acquire()
         self.ports = self._choose_ports()  # after the services have theirs, or one of them might take these

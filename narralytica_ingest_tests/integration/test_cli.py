@@ -311,7 +311,7 @@ def test_doctor_tries_every_part_and_says_how_to_mend_a_bad_one(
     good = cli("doctor", "--json")
     assert good.code == 0, good.out
     names = [check["name"] for check in good.json["checks"]]
-    assert names == ["Postgres", "S3", "ffmpeg", "ffprobe", "deno", "yt-dlp", "disk", "up"]
+    assert names == ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "deno", "yt-dlp", "disk", "up"]
     monkeypatch.setenv("NARRALYTICA_S3_BUCKET", "no-such-bucket")
     monkeypatch.setenv("NARRALYTICA_FFMPEG", "/no/such/ffmpeg")
     bad = cli("doctor", "--json")

@@ -69,7 +69,7 @@ CREATE TABLE ingest_jobs (
     error_class      text,
     error_code       text,
     error_message    text,
-    created_at       timestamptz NOT NULL DEFAULT now(),
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),  -- jobs of one transaction keep their order
     updated_at       timestamptz NOT NULL DEFAULT now(),
     dispatched_at    timestamptz,
     started_at       timestamptz,
