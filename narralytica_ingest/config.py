@@ -7,8 +7,17 @@ worked out in `endpoints.py`.
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class HostRule(BaseModel):
+    """How one domain is treated: most jobs at once, and the shortest time (seconds) between two starts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrency: int | None = Field(None, ge=1)
+    pause_seconds: float = Field(0.0, ge=0)
 
 
 class Settings(BaseSettings):
@@ -62,11 +71,55 @@ class Settings(BaseSettings):
     )
     retry_max_seconds: float = Field(60.0, ge=0, description="Longest delay after a transient failure.")
 
-    # Sources and media.
+    # Sources.
     max_height: int = Field(1080, ge=1, description="Greatest picture height chosen where a source offers several.")
-    socket_timeout_seconds: float = Field(
-        20.0, gt=0, description="Longest silence of a source before it counts as gone."
+    format: str | None = Field(
+        None, description="yt-dlp format selector; unset: the best picture up to `max_height` with the original sound."
     )
+    max_duration_seconds: float = Field(86_400.0, gt=0, description="Longest video taken.")
+    max_bytes: int = Field(64 << 30, ge=1, description="Largest original taken.")
+    keep_free_bytes: int = Field(2 << 30, ge=0, description="Disk space that downloads leave free.")
+    playlist_limit: int = Field(200, ge=1, description="Most videos taken from one playlist or channel.")
+    uploaded_captions: bool = Field(True, description="Whether captions that people made are stored, all languages.")
+    automatic_captions: bool = Field(
+        True, description="Whether captions that the source made are stored, in the video's own language."
+    )
+    socket_timeout_seconds: float = Field(
+        15.0, gt=0, description="Longest silence of a source before it counts as gone."
+    )
+    min_rate_bytes: int = Field(
+        1024, ge=0, description="A download below this many bytes per second for 20 s is given up and tried again."
+    )
+
+    # Access to sources.
+    cookies_file: Path | None = Field(None, description="Cookies in Netscape's format (cookies.txt); only read.")
+    cookies_from_browser: str | None = Field(
+        None, description="Browser on the worker's machine whose cookies are used, `BROWSER[:PROFILE]`, e.g. `firefox`."
+    )
+    proxies: dict[str, SecretStr] = Field(
+        {},
+        description='Proxies by domain, as JSON; `*` means all others: `{"youtube.com": "http://user:pw@host:3128"}`.',
+    )
+    impersonate: str | None = Field(
+        None, description="Browser whose network fingerprint is shown to sources that ask for one, e.g. `chrome`."
+    )
+    pot_provider_url: str | None = Field(None, description="URL of a PO token provider (bgutil) for YouTube.")
+    extractor_args: dict[str, dict[str, list[str]]] = Field(
+        {}, description='yt-dlp\'s extractor arguments, as JSON: `{"youtube": {"player_client": ["web"]}}`.'
+    )
+
+    # Politeness to hosts.
+    host_concurrency: int | None = Field(None, ge=1, description="Most jobs of one host at once; unset: no limit.")
+    host_pause_seconds: float = Field(0.0, ge=0, description="Shortest time between two starts at one host.")
+    host_rules: dict[str, HostRule] = Field(
+        {}, description='The two above by domain, as JSON: `{"youtube.com": {"concurrency": 1, "pause_seconds": 10}}`.'
+    )
+    host_cooldown_seconds: float = Field(
+        60.0, gt=0, description="First pause of a host that limits or suspects us; doubles while it goes on."
+    )
+    host_cooldown_max_seconds: float = Field(3600.0, gt=0, description="Longest such pause.")
+
+    # Media tools.
     ffmpeg: Path | None = Field(None, description="ffmpeg; unset: the machine's own, else the bundled one.")
     ffprobe: Path | None = Field(None, description="ffprobe; unset: the machine's own, else the bundled one.")
     media_timeout_seconds: float = Field(

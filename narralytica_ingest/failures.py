@@ -1,7 +1,7 @@
 """What a failure is: its class (which decides what happens next), a stable code, and a sentence for a person.
 
 The mapping of a library's exceptions to these belongs to the module that calls the library
-(`sources/ytdlp_failures.py`, `media/...`); the consequences of each class belong to `store/outcomes.py`.
+(`sources.ytdlp.failures.py`, `media/...`); the consequences of each class belong to `store/outcomes.py`.
 """
 
 from datetime import datetime

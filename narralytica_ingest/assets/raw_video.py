@@ -10,7 +10,7 @@ from narralytica_ingest.assets.shown import shown_media
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.io_managers.values import NewMedia, StoredMedia
 from narralytica_ingest.partitions import videos
-from narralytica_ingest.resources.fetcher import Fetcher, JoinedKnownVideo
+from narralytica_ingest.resources.fetcher import Fetcher, IsPlaylist, JoinedKnownVideo
 from narralytica_ingest.resources.media_store import MediaStore
 
 
@@ -34,7 +34,7 @@ def raw_video(
     """The original as the source served it, with what the source says about it.
 
     What is stored already is not downloaded again. Nothing comes out where the run has nothing to do: the video is at
-    work elsewhere, its job has moved on, or it turned out to be a video that we know.
+    work elsewhere, its job has moved on, or its source turned out to be a known video or a playlist.
     """
     video_id = context.partition_key
     with run_session.stage("fetch"):
@@ -42,8 +42,8 @@ def raw_video(
             return
         try:
             original = _stored(context, run_session, media_store, video_id) or fetcher.fetch(video_id)
-        except JoinedKnownVideo as joined:
-            context.log.info("%s", joined)
+        except (JoinedKnownVideo, IsPlaylist) as turned_out:
+            context.log.info("%s", turned_out)
             context.instance.delete_dynamic_partition(str(videos.name), video_id)
             return
     yield _output(original)

@@ -107,9 +107,22 @@ class RunSession:
         rows = self.database.all("SELECT * FROM videos WHERE video_id = ANY(%s)", (list(video_ids),))
         return {row["video_id"]: row for row in rows}
 
-    def progress(self, stage: str, done: int, total: int | None = None, rate: float | None = None) -> None:
-        """What the run is doing now (bytes, bytes per second); the next heartbeat writes it. Cheap: call it often."""
-        self._progress = {"stage": stage, "bytes": done, "total": total, "rate": None if rate is None else round(rate)}
+    def partial_folder(self, video_id: str) -> Path:  # noqa: ARG002
+        """Where the video's unfinished download is kept, so that a later attempt on this machine may go on with it."""
+        return self.scratch
+
+    def reserve_disk(self, size_bytes: int) -> None:
+        """Makes sure that so many bytes fit on the disk, counting what other runs have reserved."""
+
+    def progress(
+        self, stage: str, done: int, total: int | None = None, rate: float | None = None, eta: float | None = None
+    ) -> None:
+        """What the run is doing now (bytes, bytes per second, seconds to go); the next heartbeat writes it.
+
+        Cheap: call it often.
+        """
+        rounded = {name: None if value is None else round(value) for name, value in (("rate", rate), ("eta", eta))}
+        self._progress = {"stage": stage, "bytes": done, "total": total, **rounded}
 
     def forget(self, video_id: str) -> None:
         """The video joined another one: this run has no more business with it."""

@@ -24,6 +24,7 @@ class LocalFile:
     extension: str
     content_type: str
     language: str | None = None
+    origin: str | None = None
     probe: dict[str, Any] | None = None
     copy_from: ObjectRef | None = None
 

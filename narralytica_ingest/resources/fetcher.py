@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
@@ -14,9 +14,20 @@ from narralytica_ingest.failures import permanent
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia
 from narralytica_ingest.object_store import media as objects
 from narralytica_ingest.object_store.media import ObjectRef
+from narralytica_ingest.resources.fetch_options import fetch_options
 from narralytica_ingest.resources.media_store import MediaStore
-from narralytica_ingest.store import dispatch
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Listing, SideFile
+from narralytica_ingest.sources.identity import identify_url
+from narralytica_ingest.store import dispatch, playlists
 from narralytica_ingest.store.database import Row
+from narralytica_ingest.store.playlists import Child
+
+
+class IsPlaylist(Exception):
+    """The URL holds several videos: its job became the parent of theirs, and this run has nothing to make."""
+
+    def __init__(self, found: int) -> None:
+        super().__init__(f"the source is a playlist of {found} videos: each has a job of its own now")
 
 
 class JoinedKnownVideo(Exception):
@@ -38,16 +49,16 @@ class Fetcher:
     def fetch(self, video_id: str) -> NewMedia:
         """The original and what the source says about it, ready to be stored.
 
-        Raises IngestError as the source's failure is classified, and JoinedKnownVideo.
+        Raises IngestError as the source's failure is classified, JoinedKnownVideo, and IsPlaylist.
         """
         video = self.session.video(video_id)
         if video["upload_ref"]:
             return NewMedia(video_id, (self._upload(video),))
-        path, info, byte_exact = self._from_url(video)
-        original = self._original(path)
-        if not byte_exact:
-            info = info | {"joined_by": "narralytica-ingest"}
-        return NewMedia(video_id, (original, self._source_info(info)))
+        fetched = self._from_url(video)
+        original = self._original(self._one_file(fetched))
+        info = fetched.info if fetched.byte_exact else fetched.info | {"joined_by": "narralytica-ingest"}
+        beside = tuple(_side_file(each) for each in fetched.side_files)
+        return NewMedia(video_id, (original, self._source_info(info), *beside))
 
     # ---- uploads -------------------------------------------------------------------------------------------------
 
@@ -80,30 +91,40 @@ class Fetcher:
 
     # ---- URLs ----------------------------------------------------------------------------------------------------
 
-    def _from_url(self, video: Row) -> tuple[Path, dict[str, Any], bool]:
-        from narralytica_ingest.media.remux import join_streams
-        from narralytica_ingest.media.tools import find_tools
-        from narralytica_ingest.sources.fetching import FetchOptions, Progress
+    def _from_url(self, video: Row) -> Fetched:
         from narralytica_ingest.sources.ytdlp import fetch_url
 
-        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
-        options = FetchOptions(
-            max_height=int(video["options"].get("max_height") or self.settings.max_height),
-            socket_timeout=self.settings.socket_timeout_seconds,
+        events = FetchEvents(
+            progress=lambda now: self.session.progress("fetch", now.bytes, now.total, now.rate, now.eta),
+            alias=lambda alias: self._learn(video, alias),
+            reserve=self.session.reserve_disk,
         )
+        folder = self.session.partial_folder(video["video_id"])
+        fetched = fetch_url(video["source_url"], folder, fetch_options(self.settings, video), events)
+        if isinstance(fetched, Listing):
+            self._expand(video, fetched)
+        return fetched
 
-        def on_progress(now: Progress) -> None:
-            self.session.progress("fetch", now.bytes, now.total, now.rate)
+    def _one_file(self, fetched: Fetched) -> Path:
+        from narralytica_ingest.media.remux import join_streams
+        from narralytica_ingest.media.tools import find_tools
 
-        fetched = fetch_url(
-            video["source_url"], self.session.scratch, options, on_progress, lambda alias: self._learn(video, alias)
-        )
         if fetched.byte_exact:
-            return fetched.parts[0], fetched.info, True
+            return fetched.parts[0]
+        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
         joined = join_streams(fetched.parts, self.session.scratch, tools)
         for part in fetched.parts:
             part.unlink()
-        return joined, fetched.info, False
+        return joined
+
+    def _expand(self, video: Row, listing: Listing) -> NoReturn:
+        """The run's job becomes the parent of one job for each video; the video that it was taken for goes."""
+        lease = self.session.lease(video["video_id"])
+        children = [Child(each.url, identify_url(each.url).video_id, each.title) for each in listing.videos]
+        with self.session.database.transaction() as connection:
+            playlists.expand(connection, lease, listing.title, children, more=listing.more)
+        self.session.forget(video["video_id"])
+        raise IsPlaylist(len(listing.videos))
 
     def _learn(self, video: Row, alias: str) -> None:
         """Another name for the video; if it is a known video's name, this one joins it."""
@@ -131,7 +152,7 @@ class Fetcher:
         measured = probe(path, tools, audio_needed=True)
         require_whole(path, measured, tools)
         sha256 = sha256_file(path)
-        named = path.with_name(f"{sha256}.{measured.extension}")
+        named = self.session.scratch / f"{sha256}.{measured.extension}"
         path.replace(named)
         return LocalFile(
             kind="raw_video",
@@ -157,6 +178,21 @@ class Fetcher:
             extension="json",
             content_type="application/json",
         )
+
+
+def _side_file(file: SideFile) -> LocalFile:
+    from narralytica_ingest.media.integrity import sha256_file
+
+    return LocalFile(
+        kind=file.kind,
+        path=file.path,
+        size_bytes=file.path.stat().st_size,
+        sha256=sha256_file(file.path),
+        extension=file.extension,
+        content_type=file.content_type,
+        language=file.language,
+        origin=file.origin,
+    )
 
 
 @dg.resource(

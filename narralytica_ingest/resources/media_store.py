@@ -75,6 +75,7 @@ class MediaStore:
             sha256=file.sha256,
             content_type=file.content_type,
             language=file.language,
+            origin=file.origin,
             probe=file.probe,
         )
         return row, fresh

@@ -14,7 +14,7 @@ from narralytica_ingest.store.leases import Lease, fence
 @dataclass(frozen=True)
 class MediaFile:
     """A stored object of a video: `kind`, where it is, and what it measures. `size_bytes` and `sha256` are of the
-    object's bytes; `probe` holds what ffprobe measured, where that applies."""
+    object's bytes; `probe` holds what ffprobe measured, and `origin` who made captions, where that applies."""
 
     kind: str
     bucket: str
@@ -23,15 +23,16 @@ class MediaFile:
     sha256: str
     content_type: str
     language: str | None = None
+    origin: str | None = None
     probe: dict[str, Any] | None = None
 
 
 _UPSERT_FILE = """
-INSERT INTO media_files (video_id, generation, kind, language, bucket, object_key, size_bytes, sha256, content_type,
-                         probe, lease_epoch)
-VALUES (%(video_id)s, %(generation)s, %(kind)s, %(language)s, %(bucket)s, %(object_key)s, %(size_bytes)s, %(sha256)s,
-        %(content_type)s, %(probe)s, %(epoch)s)
-ON CONFLICT (video_id, generation, kind, coalesce(language, '')) DO UPDATE
+INSERT INTO media_files (video_id, generation, kind, language, origin, bucket, object_key, size_bytes, sha256,
+                         content_type, probe, lease_epoch)
+VALUES (%(video_id)s, %(generation)s, %(kind)s, %(language)s, %(origin)s, %(bucket)s, %(object_key)s, %(size_bytes)s,
+        %(sha256)s, %(content_type)s, %(probe)s, %(epoch)s)
+ON CONFLICT (video_id, generation, kind, coalesce(language, ''), coalesce(origin, '')) DO UPDATE
    SET bucket = excluded.bucket, object_key = excluded.object_key, size_bytes = excluded.size_bytes,
        sha256 = excluded.sha256, content_type = excluded.content_type, probe = excluded.probe,
        lease_epoch = excluded.lease_epoch

@@ -21,8 +21,9 @@ from narralytica_ingest.media.remux import join_streams
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools, find_tools
 from narralytica_ingest.sources import ytdlp
-from narralytica_ingest.sources.fetching import Fetched, FetchOptions, Progress
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
+from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer, make_streams
 
 CLIP = SAMPLE.read_bytes()
@@ -51,9 +52,9 @@ def fetch(url: str, folder: Path, reports: list[Progress] | None = None, **optio
         url,
         folder,
         FetchOptions(**options),
-        (reports if reports is not None else []).append,
-        aliases.append,
+        FetchEvents((reports if reports is not None else []).append, aliases.append),
     )
+    assert isinstance(fetched, Fetched)
     assert aliases == [], "a page or file of no known site has no other name"
     return fetched
 
@@ -252,13 +253,13 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    class Downloader(ytdlp._Downloader):
+    class Knowing(Downloader):
         def __init__(self, parameters: dict[str, Any]) -> None:
             super().__init__(parameters)
             self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
             self.add_info_extractor(SiteIE())
 
-    monkeypatch.setattr(ytdlp, "_Downloader", Downloader)
+    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
     monkeypatch.setattr(SiteIE, "served", server.url("/clip.mp4"))
     return server.url("/site")
 
@@ -271,9 +272,9 @@ def test_the_name_that_extraction_reveals_is_told_before_any_media_byte(
         f"{site}/abc",
         tmp_path,
         FetchOptions(),
-        lambda _: None,
-        lambda alias: told.append((alias, server.requests["/clip.mp4"])),
+        FetchEvents(alias=lambda alias: told.append((alias, server.requests["/clip.mp4"]))),
     )
+    assert isinstance(fetched, Fetched)
     assert told == [("site-abc", 0)]
     assert fetched.byte_exact
     assert server.requests["/clip.mp4"] == 1
@@ -287,7 +288,7 @@ def test_what_on_alias_raises_comes_out_unchanged_and_nothing_is_fetched(
         raise refusal
 
     with pytest.raises(type(refusal)) as raised:
-        fetch_url(f"{site}/abc", tmp_path, FetchOptions(), lambda _: None, refuse)
+        fetch_url(f"{site}/abc", tmp_path, FetchOptions(), FetchEvents(alias=refuse))
     assert raised.value is refusal
     assert not server.requests["/clip.mp4"]
 
@@ -314,7 +315,7 @@ def test_what_progress_raises_comes_out_unchanged(
         raise interrupt
 
     with pytest.raises(type(interrupt)) as raised:
-        fetch_url(server.url(path), tmp_path, FetchOptions(), stop, print)
+        fetch_url(server.url(path), tmp_path, FetchOptions(), FetchEvents(stop))
     assert raised.value is interrupt
 
 

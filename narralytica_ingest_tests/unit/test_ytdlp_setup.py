@@ -9,11 +9,13 @@ from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import FetchOptions
 from narralytica_ingest.sources.source_info import kept_info
-from narralytica_ingest.sources.ytdlp_failures import refuse_unfinished
+from narralytica_ingest.sources.ytdlp.downloader import Downloader
+from narralytica_ingest.sources.ytdlp.failures import refuse_unfinished
+from narralytica_ingest.sources.ytdlp.options import parameters
 
 
 def downloader(folder: Path, **options: Any) -> Any:
-    return ytdlp._Downloader(ytdlp._parameters(folder, FetchOptions(**options)))
+    return Downloader(parameters(folder, FetchOptions(**options)))
 
 
 def chosen(folder: Path, formats: list[dict[str, Any]], **options: Any) -> list[str]:

@@ -27,7 +27,7 @@ from yt_dlp.utils import (
 
 from narralytica_ingest.failures import FailureClass, IngestError, permanent
 from narralytica_ingest.sources.remote_file import retry_after
-from narralytica_ingest.sources.ytdlp_failures import as_ingest_error
+from narralytica_ingest.sources.ytdlp.failures import as_ingest_error
 
 URL = "https://media.example.com/clip?signature=secret"
 P, OP, N = FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR, FailureClass.NOT_YET
