@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup run test test-all check bench lock clean
+.PHONY: help setup run test test-all check docs bench lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ test: setup ## the fast tests, with real servers (under 10 minutes)
 
 test-all: setup ## all tests
 	$(BIN)/pytest
+
+docs: ## write docs/failure-codes.md anew, after a change of the catalogue of failures
+	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md
 
 bench: setup ## how long ingesting takes, against a shell script that does the same
 	$(BIN)/python -W ignore -m bench.against_script

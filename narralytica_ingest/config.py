@@ -101,7 +101,8 @@ class Settings(BaseSettings):
         description='Proxies by domain, as JSON; `*` means all others: `{"youtube.com": "http://user:pw@host:3128"}`.',
     )
     impersonate: str | None = Field(
-        None, description="Browser whose network fingerprint is shown to sources that ask for one, e.g. `chrome`."
+        None,
+        description="Browser whose fingerprint every request shows, e.g. `chrome`; unset: where a site asks for it.",
     )
     pot_provider_url: str | None = Field(None, description="URL of a PO token provider (bgutil) for YouTube.")
     extractor_args: dict[str, dict[str, list[str]]] = Field(

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from narralytica_ingest.config import Settings
-from narralytica_ingest.failures import local
+from narralytica_ingest.failures import failure
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def load_embedded(home: Path, service: str) -> dict[str, str]:
     try:
         data: dict[str, str] = json.loads(_endpoint_file(home, service).read_text())
     except FileNotFoundError:
-        raise local(
+        raise failure(
             "services_not_running",
             f"The embedded {service} of {home} was never started: run `narralytica-ingest up`, or set its URL.",
         ) from None

@@ -1,28 +1,124 @@
 """What a failure is: its class (which decides what happens next), a stable code, and a sentence for a person.
 
-The mapping of a library's exceptions to these belongs to the module that calls the library
-(`sources.ytdlp.failures.py`, `media/...`); the consequences of each class belong to `store/outcomes.py`.
+What belongs here: the classes with their policies, and the catalogue that gives every code its one class. The codes
+themselves are listed in `failure_codes.py`; which exceptions they stand for belongs to the module that calls the
+library (`sources/ytdlp/failures.py`, `media/...`); `store/outcomes.py` carries the policies out.
 """
 
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+
+from narralytica_ingest import failure_codes
 
 
 class FailureClass(StrEnum):
-    """Decides the policy: `store/outcomes.py` says what follows from each."""
+    """Decides the policy: see `POLICIES`."""
 
-    PERMANENT = "permanent"  # fail now
-    NEEDS_OPERATOR = "needs_operator"  # fail now, loudly; restartable by `retry`
-    NOT_YET = "not_yet"  # requeue for later, no failure counted
-    RATE_LIMITED = "rate_limited"  # requeue after the source's own delay or a growing one
-    TRANSIENT = "transient"  # retry with exponential backoff
-    RESTART = "restart"  # drop the partial files, then retry
-    LOCAL = "local"  # our own disk, database or object store: keep the job, count nothing
-    CANCELED = "canceled"  # asked for
+    PERMANENT = "permanent"
+    NEEDS_OPERATOR = "needs_operator"
+    NOT_YET = "not_yet"
+    RATE_LIMITED = "rate_limited"
+    TRANSIENT = "transient"
+    RESTART = "restart"
+    LOCAL = "local"
+    CANCELED = "canceled"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What follows from a class. `rule` tells it all; `then` is the sentence that ends a message of this class."""
+
+    rule: str
+    then: str
+
+
+POLICIES: Mapping[FailureClass, Policy] = MappingProxyType(
+    {
+        FailureClass.PERMANENT: Policy(
+            "The job fails at once: no retry mends it. Jobs that wait for the same video get the same verdict.", ""
+        ),
+        FailureClass.NEEDS_OPERATOR: Policy(
+            "The job fails at once, and so do the jobs that wait for the same video: a person must change something "
+            "first. Then `narralytica-ingest retry` starts it again with a fresh budget. A bot check or captcha also "
+            "rests the source's whole host; while the host is under suspicion, a further one counts like `transient`.",
+            "Then retry the job.",
+        ),
+        FailureClass.NOT_YET: Policy(
+            "The job goes back to the queue until the time that the source names (at least minutes, at most a day "
+            "ahead), else for 5 minutes, doubling with each look up to an hour. Nothing is counted.",
+            "The job waits and looks again.",
+        ),
+        FailureClass.RATE_LIMITED: Policy(
+            "The job is tried again when the source says (`Retry-After`), else within 45 seconds, and each refusal is "
+            "counted. Until then the source's whole host rests, and when the job ends, for "
+            "`NARRALYTICA_HOST_COOLDOWN_SECONDS`, doubling while it goes on. Its other jobs wait at no cost, other "
+            "hosts go on, and `narralytica-ingest hosts` shows and ends the rest.",
+            "The job waits, and with it the others of this host.",
+        ),
+        FailureClass.TRANSIENT: Policy(
+            "The job is tried again after `NARRALYTICA_RETRY_BASE_SECONDS`, doubling up to "
+            "`NARRALYTICA_RETRY_MAX_SECONDS`, and goes on with what it has. Each failure is counted; after "
+            "`NARRALYTICA_MAX_ATTEMPTS` the job fails.",
+            "It is tried again.",
+        ),
+        FailureClass.RESTART: Policy(
+            "What was downloaded so far is dropped; otherwise like `transient`.", "The download starts again."
+        ),
+        FailureClass.LOCAL: Policy(
+            "The fault is ours, not the job's: the job goes back to the queue for 15 seconds, doubling up to 5 "
+            "minutes, for as long as it takes. Nothing is counted.",
+            "The job stays and goes on by itself.",
+        ),
+        FailureClass.CANCELED: Policy(
+            "Somebody asked for it: the job ends as `canceled`, and what it had downloaded is removed.",
+            "`retry` starts it again.",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """An entry of the catalogue: what a code means, and what the operator does about it (empty: nothing).
+
+    `in_jobs`: it can end up in a job or a run; otherwise it is only ever seen on the terminal.
+    """
+
+    code: str
+    failure_class: FailureClass
+    meaning: str
+    action: str
+    in_jobs: bool
+
+    @property
+    def sentence(self) -> str:
+        """What happened, what to do about it, and what comes next."""
+        then = POLICIES[self.failure_class].then if self.in_jobs else ""
+        by_itself = self.failure_class in (FailureClass.RATE_LIMITED, FailureClass.TRANSIENT, FailureClass.RESTART)
+        return " ".join(filter(None, [self.meaning, *([then, self.action] if by_itself else [self.action, then])]))
+
+
+def _catalogue() -> dict[str, Known]:
+    rows = [
+        Known(code, FailureClass(name), meaning, action, in_jobs)
+        for listed, in_jobs in ((failure_codes.OF_JOBS, True), (failure_codes.OF_COMMANDS, False))
+        for name, codes in listed.items()
+        for code, (meaning, action) in codes.items()
+    ]
+    known = {row.code: row for row in rows}
+    assert len(known) == len(rows), "a code is listed twice"
+    return known
+
+
+CATALOGUE: Mapping[str, Known] = MappingProxyType(_catalogue())
 
 
 class IngestError(Exception):
-    """A failure with a verdict.
+    """A failure with a verdict; `failure` makes one.
 
     `code` is stable, lower_snake_case, and never contains data; `message` is one sentence that says what happened and
     what to do about it, free of secrets. `retry_at` (UTC) is set where the time of the next try is known.
@@ -41,16 +137,29 @@ class IngestError(Exception):
         return f"{self.message} [{self.failure_class}/{self.code}]"
 
 
-def permanent(code: str, message: str) -> IngestError:
-    """A failure that no retry mends."""
-    return IngestError(FailureClass.PERMANENT, code, message)
+def failure(code: str, message: str | None = None, *, retry_at: datetime | None = None) -> IngestError:
+    """The failure that the catalogue knows by this code, with its class.
+
+    `message` says more than the catalogue can, where there is more to say. Raises KeyError for an unknown code.
+    """
+    known = CATALOGUE[code]
+    return IngestError(known.failure_class, code, message or known.sentence, retry_at=retry_at)
 
 
-def transient(code: str, message: str) -> IngestError:
-    """A failure that a later try may not meet."""
-    return IngestError(FailureClass.TRANSIENT, code, message)
+BY_ERRNO = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EROFS: "disk_unusable",
+    errno.EIO: "disk_unusable",
+    errno.EMFILE: "too_many_open_files",
+    errno.ENFILE: "too_many_open_files",
+    errno.ENOMEM: "out_of_memory",
+}
 
 
-def local(code: str, message: str) -> IngestError:
-    """A failure of our own machine or services; it says nothing about the job."""
-    return IngestError(FailureClass.LOCAL, code, message)
+def code_of_machine(error: BaseException) -> str | None:
+    """The code of a failure of the worker's own machine (disk, memory, open files); None for any other."""
+    if isinstance(error, MemoryError):
+        return "out_of_memory"
+    # Not of its subclasses: libraries of the network put numbers of their own into `errno`.
+    return BY_ERRNO.get(error.errno or 0) if type(error) is OSError else None

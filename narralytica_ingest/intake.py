@@ -9,17 +9,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import psycopg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import FailureClass, IngestError, permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.metadata.normalize import language, line
 from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.object_store.media import ObjectRef, stat
 from narralytica_ingest.sources.identity import identify_upload, identify_url, parse_upload_ref
 from narralytica_ingest.store import dispatch, outcomes
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.database import Connection, Database
 from narralytica_ingest.store.dispatch import NewJob, VideoKey
 
 if TYPE_CHECKING:
@@ -43,39 +44,40 @@ class Intake:
         """Identifies new jobs (all, or these), fails the impossible ones, and answers those whose video is ready.
 
         One bad job delays no other. If the object store is away, the first job with an upload is deferred with that
-        reason, and the others wait for the next look.
+        reason, and the others wait for the next look. Raises IngestError `database_away` and `database_conflict`.
         """
         with self._database.transaction() as connection:
-            new = dispatch.unidentified(connection, BATCH, job_ids)
-        store_is_away = False
-        for job in new:
-            if not (store_is_away and job.upload_ref):
-                store_is_away |= self._admit_one(job)
+            connection.autocommit = True  # a transaction for each job, on one connection: a playlist brings hundreds
+            store_is_away = False
+            for job in dispatch.unidentified(connection, BATCH, job_ids):
+                if not (store_is_away and job.upload_ref):
+                    store_is_away |= self._admit_one(connection, job)
         with self._database.transaction() as connection:
             dispatch.cancel_requested(connection)
             dispatch.answer_ready(connection)
 
-    def _admit_one(self, job: NewJob) -> bool:
+    def _admit_one(self, connection: Connection, job: NewJob) -> bool:
         """Gives one job its video, or its verdict. True if the object store turned out to be away."""
         try:
             options = _options(job)
             key = self._identify(job)
-            with self._database.transaction() as connection:
+            with connection.transaction():
                 dispatch.attach(connection, job.job_id, key, hints=_hints(job), force=options.force)
+        except psycopg.OperationalError:  # it says nothing about the job
+            raise
         except IngestError as error:
-            if error.code == "database_away":
-                raise
             log.warning("job %s: %s", job.job_id, error)
-            self._refuse(job, error)
+            self._refuse(connection, job, error)
             return error.code == "object_store_away"
         except Exception as error:
             log.exception("job %s could not be identified", job.job_id)
-            self._refuse(job, permanent("unidentifiable", f"The source cannot be understood ({type(error).__name__})."))
+            verdict = failure("unidentifiable", f"The source cannot be understood ({type(error).__name__}).")
+            self._refuse(connection, job, verdict)
         return False
 
-    def _refuse(self, job: NewJob, error: IngestError) -> None:
+    def _refuse(self, connection: Connection, job: NewJob, error: IngestError) -> None:
         policy = outcomes.retry_policy(self._settings)
-        with self._database.transaction() as connection:
+        with connection.transaction():
             outcomes.refuse(connection, job.job_id, job.attempt, error, policy)
 
     def _identify(self, job: NewJob) -> VideoKey:
@@ -97,12 +99,16 @@ class Intake:
 
 
 class JobOptions(BaseModel):
-    """What `ingest_jobs.options` may say."""
+    """What `ingest_jobs.options` may say. A limit can only lower the worker's own."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     force: bool = False
     max_height: int | None = Field(None, ge=1, le=100_000)
+    format: str | None = Field(None, min_length=1, max_length=200)
+    max_duration_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
+    max_bytes: int | None = Field(None, ge=1)
+    playlist_limit: int | None = Field(None, ge=1)
 
 
 def _options(job: NewJob) -> JobOptions:
@@ -111,7 +117,7 @@ def _options(job: NewJob) -> JobOptions:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise permanent(
+        raise failure(
             "invalid_options", f"The job's options are wrong at '{where}' ({first['msg']}): see docs/job-table.md."
         ) from error
 
@@ -125,12 +131,11 @@ def _hints(job: NewJob) -> dict[str, str]:
 def _about_upload(error: IngestError, ref: str) -> IngestError:
     """What the store's answer means for a reference that somebody wrote."""
     if error.code == "object_missing":
-        return permanent("upload_missing", f"There is no object {ref}: upload it first, then `retry` the job.")
+        return failure("upload_missing", f"There is no object {ref}: upload it first, then `retry` the job.")
     if error.code == "object_refused":
-        return permanent("invalid_upload_ref", f"The object store does not take {ref} for a name: correct the job.")
+        return failure("invalid_upload_ref", f"The object store does not take {ref} for a name: correct the job.")
     if error.code == "object_store_refused":
-        return IngestError(
-            FailureClass.NEEDS_OPERATOR,
+        return failure(
             "upload_forbidden",
             f"The worker's keys may not read {ref}: allow it (or name another bucket), then `retry` the job.",
         )

@@ -1,5 +1,6 @@
 """`retry` and `cancel`: what an operator does to a job, told truthfully."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -7,13 +8,15 @@ import typer
 
 from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.describe import state_text
+from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.follow import follow
-from narralytica_ingest.cli.look import JsonOption, find
+from narralytica_ingest.cli.look import JsonOption, find, records
 from narralytica_ingest.cli.services import tables, up_is_running
-from narralytica_ingest.config import load_settings
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.config import Settings, load_settings
+from narralytica_ingest.endpoints import Endpoints
+from narralytica_ingest.failures import failure
 from narralytica_ingest.store import jobs
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.database import Database, Row
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.", show_default=False)]
 
@@ -25,18 +28,31 @@ def retry(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue a job again that failed or was canceled, with fresh attempts; or let a deferred one go at once."""
+    """Queue a job again that failed or was canceled, with fresh attempts; or let a deferred one go at once.
+
+    Of a playlist its failed and canceled jobs are queued; with --force it is listed again, and what is new is added.
+    """
     job_id, settings = _job_id(job), load_settings()
     with tables(settings) as endpoints:
         before = find(endpoints, job)["job"]
+        family = _is_playlist(before) and not force
         with Database(endpoints.postgres_url).transaction() as connection:
-            jobs.retry(connection, job_id, force=force)
+            if family:
+                children = jobs.retry_children(connection, job_id)
+            else:
+                jobs.retry(connection, job_id, force=force)
         record = find(endpoints, job)
+    if family and not children:
+        raise failure(
+            "job_not_ended", f"No job of playlist {job_id} failed or was canceled: --force lists the playlist again."
+        )
     if as_json:
         terminal.print_json(record)
         return
     deferred = before["status"] == "queued"
     what = "waits no longer" if deferred else f"is queued again (it was {before['status']})"
+    if family:
+        what = f"has {_counted(children)} queued again"
     then = "it goes with the next look at the job table" if up_is_running(settings.home) else "it goes when `up` runs"
     _print(f"Job {job_id} {what}: {then}.")
 
@@ -48,9 +64,15 @@ def cancel(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Cancel a job: at once if no run has it yet, else its run is asked to stop, which takes some seconds."""
+    """Cancel a job: at once if no run has it yet, else its run is asked to stop, which takes some seconds.
+
+    Of a playlist its unfinished jobs are canceled.
+    """
     job_id, settings = _job_id(job), load_settings()
     with tables(settings) as endpoints:
+        if _is_playlist(find(endpoints, job)["job"]):
+            _cancel_playlist(settings, endpoints, job_id, wait=wait, as_json=as_json)
+            return
         with Database(endpoints.postgres_url).transaction() as connection:
             status = jobs.cancel(connection, job_id)
         if status == "running" and wait and not up_is_running(settings.home):
@@ -72,11 +94,39 @@ def cancel(
         raise typer.Exit(1)
 
 
+def _cancel_playlist(settings: Settings, endpoints: Endpoints, job_id: UUID, *, wait: bool, as_json: bool) -> None:
+    with Database(endpoints.postgres_url).transaction() as connection:
+        children = jobs.cancel_children(connection, job_id)
+    if not children:
+        raise failure("job_has_ended", f"All jobs of playlist {job_id} have ended: there is nothing to cancel.")
+    if wait:
+        follow(endpoints.postgres_url, children)
+    record = find(endpoints, str(job_id))
+    ended = records(endpoints, children)
+    running = [each for each in ended if each["job"]["status"] == "running"]
+    if as_json:
+        terminal.print_json(record)
+    else:
+        who = "their runs were asked to stop" if up_is_running(settings.home) else "they end when `up` runs again"
+        left = f"; {_counted(running)} running: {who}" if running else ""
+        _print(f"Job {job_id} had {_counted(children)} to cancel{left}. Now: {children_text(record['children'])}.")
+    if wait and any(each["job"]["status"] != "canceled" for each in ended):
+        raise typer.Exit(1)
+
+
+def _is_playlist(job: Row | None) -> bool:
+    return job is not None and job["outcome"] == "expanded"
+
+
+def _counted(children: Sequence[object]) -> str:
+    return "1 job" if len(children) == 1 else f"{len(children)} jobs"
+
+
 def _job_id(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
-        raise permanent(
+        raise failure(
             "not_a_job_id", f"{terminal.clean(value)} is no job id: `narralytica-ingest jobs` lists them."
         ) from None
 

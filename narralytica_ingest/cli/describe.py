@@ -50,6 +50,8 @@ def detail_text(job: Row) -> str:
         case "queued" if is_deferred(job):
             again = f"tried again {distance(job['not_before'])}"
             return f"{job['error_code']}, {again}" if job["error_code"] else again
+        case "queued" if job.get("host_wait"):
+            return f"waits: {host_wait_text(job['host_wait'])}"
     return ""
 
 
@@ -58,12 +60,36 @@ def is_deferred(job: Row) -> bool:
     return job["not_before"] is not None and job["not_before"] > datetime.now(UTC)
 
 
+def host_wait_text(wait: Row) -> str:
+    """What a host keeps its jobs waiting for: `www.example.com cools down until 12:03:10 UTC (bot_check)`.
+
+    `wait` is what `store.hosts.waits` found.
+    """
+    host, why = wait["host"], f" ({wait['error_code']})" if wait["error_code"] else ""
+    match wait["why"]:
+        case "cooling":
+            return f"{host} cools down until {clock(wait['until'])}{why}"
+        case "trying_one":
+            return f"{host} is tried by one job at a time until one succeeds{why}"
+        case "pause":
+            return f"{host} is given a pause between two starts"
+    return f"{host} has its {wait['limit']} job{'s' if wait['limit'] != 1 else ''} at once"
+
+
+def clock(value: datetime) -> str:
+    """A time of today for people: `12:03:10 UTC`; with its date if it is another day's."""
+    utc = value.astimezone(UTC)
+    return f"{utc:%H:%M:%S} UTC" if utc.date() == datetime.now(UTC).date() else f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def progress_text(job: Row) -> str:
-    """Bytes, total and rate while the job runs: `12.0 MB of 45.0 MB, 3.1 MB/s`; empty where nothing is known."""
+    """Bytes, total, rate and time to go while the job runs: `12.0 MB of 45.0 MB, 3.1 MB/s, 11 s left`; empty where
+    nothing is known."""
     progress: dict[str, Any] = job["progress"] or {}
     if job["status"] != "running" or not progress.get("bytes"):
         return ""
-    return amount(progress["bytes"], progress.get("total"), progress.get("rate"))
+    left = f", {seconds(progress['eta'])} left" if progress.get("eta") else ""
+    return amount(progress["bytes"], progress.get("total"), progress.get("rate")) + left
 
 
 def amount(done: float, total: float | None = None, rate: float | None = None) -> str:
@@ -97,9 +123,15 @@ _NOT_UP = "It waits until `narralytica-ingest up` runs."
 
 
 def _when_queued(job: Row, retry: str, up_is_running: bool) -> str:
+    wait = job.get("host_wait")
+    if wait and wait["error_code"] and up_is_running:
+        reset = f"`narralytica-ingest hosts reset {wait['host']}` ends that"
+        return f"It waits: {host_wait_text(wait)}; {reset}."
     if is_deferred(job):
         when = f"It is tried again {distance(job['not_before'])} by itself"
         return f"{when}; `{retry}` lets it go now." if up_is_running else f"{when}, once `narralytica-ingest up` runs."
+    if wait and up_is_running:
+        return f"It waits: {host_wait_text(wait)}."
     return "It waits for its turn." if up_is_running else _NOT_UP
 
 

@@ -1,10 +1,9 @@
 """`doctor`: tries each real part, and says how to mend what does not work."""
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,8 @@ from uuid import uuid4
 import typer
 
 from narralytica_ingest.cli import terminal
+from narralytica_ingest.cli.checks import TOOL_SECONDS, Broken, Check, run_program
+from narralytica_ingest.cli.doctor_sources import source_checks
 from narralytica_ingest.cli.look import JsonOption
 from narralytica_ingest.cli.services import up_is_running
 from narralytica_ingest.config import Settings, load_settings
@@ -26,29 +27,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ENOUGH_DISK = 2_000_000_000  # bytes
-_TOOL_SECONDS = 60
-
-
-@dataclass(frozen=True)
-class Check:
-    """What came of one check: what was seen, and, if it is not `ok`, how to mend it."""
-
-    name: str
-    ok: bool
-    detail: str
-    mend: str | None = None
-
-
-class Broken(Exception):
-    """A part does not work: what was seen, and how to mend it."""
-
-    def __init__(self, detail: str, mend: str) -> None:
-        super().__init__(detail)
-        self.detail, self.mend = detail, mend
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check each real part by using it: Postgres, S3, ffmpeg, ffprobe, deno, yt-dlp, disk. Exit 1 if one is bad."""
+    """Check each real part by using it: Postgres, S3, ffmpeg, access to sources, disk. Exit 1 if one is bad."""
     settings = load_settings()
     found = []
     for name, look in _checks(settings):
@@ -68,8 +50,8 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "broker", lambda: _broker(settings)
     yield "ffmpeg", lambda: _ffmpeg(_tools(settings))
     yield "ffprobe", lambda: _ffprobe(_tools(settings))
-    yield "deno", _deno
     yield "yt-dlp", lambda: f"{version('yt-dlp')}, with yt-dlp-ejs {version('yt-dlp-ejs')}"
+    yield from source_checks(settings)
     yield "disk", lambda: _disk(settings.home)
     yield "up", lambda: "is running" if up_is_running(settings.home) else "is not running (nothing is wrong with that)"
 
@@ -91,7 +73,7 @@ def _print(check: Check) -> None:
 
     console = terminal.out()
     mark = ("ok  ", "green") if check.ok else ("BAD ", "bold red")
-    console.print(Text.assemble(mark, (f"{check.name:<10}", "bold"), terminal.text(check.detail)), soft_wrap=True)
+    console.print(Text.assemble(mark, (f"{check.name:<12}", "bold"), terminal.text(check.detail)), soft_wrap=True)
     if check.mend:
         console.print(Text.assemble("    to mend it: ", terminal.text(check.mend)), soft_wrap=True)
 
@@ -166,14 +148,26 @@ def _refuses_to_overwrite(client: "S3Client", bucket: str, key: str) -> None:
 
 
 def _tools(settings: Settings) -> MediaTools:
-    return find_tools(settings.ffmpeg, settings.ffprobe, _TOOL_SECONDS)
+    return find_tools(settings.ffmpeg, settings.ffprobe, TOOL_SECONDS)
 
 
 def _ffmpeg(tools: MediaTools) -> str:
     with tempfile.TemporaryDirectory() as folder:
         track = Path(folder) / "tone.flac"
         tone = ["-f", "lavfi", "-i", "sine=duration=0.1:sample_rate=48000"]
-        _run([tools.ffmpeg, "-nostdin", "-v", "error", *tone, "-ar", "16000", "-sample_fmt", "s16", track], "ffmpeg")
+        command: list[str | Path] = [
+            tools.ffmpeg,
+            "-nostdin",
+            "-v",
+            "error",
+            *tone,
+            "-ar",
+            "16000",
+            "-sample_fmt",
+            "s16",
+            track,
+        ]
+        run_program(command, _mend_tool("ffmpeg"))
         if track.read_bytes()[:4] != b"fLaC":
             raise Broken(f"{tools.ffmpeg} wrote no FLAC", _mend_tool("ffmpeg"))
     return f"{_tool_version(tools.ffmpeg, 'ffmpeg')}, encodes FLAC ({tools.ffmpeg})"
@@ -184,36 +178,12 @@ def _ffprobe(tools: MediaTools) -> str:
 
 
 def _tool_version(tool: Path, name: str) -> str:
-    words = _run([tool, "-version"], name).split()
+    words = run_program([tool, "-version"], _mend_tool(name)).split()
     return words[2] if len(words) > 2 else "unknown version"
 
 
 def _mend_tool(name: str) -> str:
     return f"Install a complete {name}, or set NARRALYTICA_{name.upper()} to the path of one."
-
-
-def _deno() -> str:
-    from narralytica_ingest.sources.ytdlp import javascript_runtime
-
-    deno = javascript_runtime()
-    mend = "Make the environment again with `make setup`: deno comes with it, and YouTube needs it."
-    if deno is None:
-        raise Broken("there is none beside Python", mend)
-    words = _run([deno, "--version"], "deno", mend).split()
-    return f"{words[1] if len(words) > 1 else 'unknown version'} ({deno})"
-
-
-def _run(command: list[str | Path], name: str, mend: str | None = None) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=_TOOL_SECONDS)  # noqa: PLW1510
-    except OSError as error:
-        raise Broken(f"{command[0]} cannot be run: {error.strerror}", mend or _mend_tool(name)) from error
-    except subprocess.TimeoutExpired:
-        raise Broken(f"{command[0]} did not end within {_TOOL_SECONDS} s", mend or _mend_tool(name)) from None
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Broken(f"{command[0]} ended with exit code {done.returncode}: {reason}", mend or _mend_tool(name))
-    return done.stdout
 
 
 def _disk(home: Path) -> str:

@@ -16,7 +16,7 @@ from narralytica_ingest.cli.look import find
 from narralytica_ingest.cli.services import tables
 from narralytica_ingest.config import load_settings
 from narralytica_ingest.endpoints import S3Endpoint
-from narralytica_ingest.failures import local, permanent
+from narralytica_ingest.failures import failure
 from narralytica_ingest.store.database import Row
 
 _BLOCK = 1 << 20
@@ -44,7 +44,7 @@ def get(
 ) -> None:
     """Fetch a stored object. The file appears only when it is complete and its SHA-256 is right."""
     if output == "-" and sys.stdout.isatty():
-        raise permanent("binary_to_terminal", "This would fill the terminal with bytes: give -o FILE, or a pipe.")
+        raise failure("binary_to_terminal", "This would fill the terminal with bytes: give -o FILE, or a pipe.")
     with tables(load_settings(), s3=True) as endpoints:
         record = find(endpoints, video)
         file = choose(record["media_files"], video, kind.value, language)
@@ -66,10 +66,10 @@ def choose(files: Sequence[Row], video: str, kind: str, language: str | None) ->
         return found[0]
     if found:
         spoken = ", ".join(sorted(str(file["language"]) for file in found))
-        raise permanent("several_languages", f"There are several ({spoken}): choose one with --language.")
+        raise failure("several_languages", f"There are several ({spoken}): choose one with --language.")
     wanted = kind + (f" in {terminal.clean(language)}" if language else "")
     there = ", ".join(sorted({str(file["kind"]) for file in files})) or "nothing yet"
-    raise permanent("not_stored", f"{terminal.clean(video)} has no {wanted}; stored: {there}.")
+    raise failure("not_stored", f"{terminal.clean(video)} has no {wanted}; stored: {there}.")
 
 
 def _target(file: Row, output: str | None) -> Path:
@@ -78,7 +78,7 @@ def _target(file: Row, output: str | None) -> Path:
         return Path("-".join(part for part in parts if part) + PurePosixPath(file["object_key"]).suffix)
     target = Path(output).expanduser().resolve()
     if target.is_dir() or not target.parent.is_dir():
-        raise permanent("bad_output", f"{output} cannot be written: give a file in a folder that exists.")
+        raise failure("bad_output", f"{output} cannot be written: give a file in a folder that exists.")
     return target
 
 
@@ -108,7 +108,7 @@ def _fetch(endpoint: S3Endpoint, file: Row, sink: BinaryIO) -> None:
             bar.advance(len(block))
     if digest.hexdigest() != file["sha256"]:
         message = "The object does not have the SHA-256 that it was stored with: `retry --force` its job."
-        raise local("stored_object_differs", message)
+        raise failure("stored_object_differs", message)
 
 
 def _blocks(endpoint: S3Endpoint, file: Row) -> Iterator[bytes]:

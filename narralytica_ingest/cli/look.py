@@ -11,9 +11,10 @@ from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.services import running_ui, tables, up_is_running
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import failure
 from narralytica_ingest.store import jobs as table
 from narralytica_ingest.store.database import Database, Row
+from narralytica_ingest.store.hosts import host_rules, waits
 
 JsonOption = Annotated[
     bool, typer.Option("--json", metavar="", help="JSON on standard output, and nothing else there.")
@@ -33,20 +34,26 @@ class Status(StrEnum):
 
 def jobs(
     status: Annotated[Status | None, typer.Option(metavar="STATE", help="Only jobs in this state.")] = None,
+    parent: Annotated[
+        UUID | None, typer.Option(metavar="JOB", help="Only the jobs of this playlist.", show_default=False)
+    ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000_000, help="How many, newest first.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first."""
     from narralytica_ingest.cli.render import job_table
 
-    with tables(load_settings()) as endpoints, Database(endpoints.postgres_url).transaction() as connection:
-        rows = table.recent(connection, status.value if status else None, limit)
+    settings = load_settings()
+    with tables(settings) as endpoints, Database(endpoints.postgres_url).transaction() as connection:
+        rows = table.recent(connection, status.value if status else None, limit, parent)
+        rows = waits(connection, host_rules(settings), rows)
     if as_json:
         terminal.print_json(rows)
     elif rows:
         terminal.out().print(job_table(rows, terminal.out().width))
     else:
-        terminal.say(f"There are no jobs{f' in state {status}' if status else ''}.")
+        which = f"{f' of playlist {parent}' if parent else ''}{f' in state {status}' if status else ''}"
+        terminal.say(f"There are no jobs{which}.")
 
 
 def show(
@@ -68,8 +75,10 @@ def find(endpoints: Endpoints, job_or_video: str) -> Row:
     askable = job_or_video.isprintable()  # Postgres takes neither NUL nor broken UTF-8
     with Database(endpoints.postgres_url).transaction() as connection:
         record = table.record(connection, job_or_video) if askable else None
+        if record is not None and record["job"] is not None:
+            record["job"] = waits(connection, host_rules(load_settings()), [record["job"]])[0]
     if record is None:
-        raise permanent(
+        raise failure(
             "no_such_job_or_video",
             f"There is no job or video {terminal.clean(job_or_video)}: `narralytica-ingest jobs` lists what there is.",
         )

@@ -17,6 +17,7 @@ from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.change import cancel, retry
 from narralytica_ingest.cli.doctor import doctor
 from narralytica_ingest.cli.get import get
+from narralytica_ingest.cli.hosts import app as hosts
 from narralytica_ingest.cli.look import jobs, show
 from narralytica_ingest.cli.setup import env, migrate
 from narralytica_ingest.cli.submit import submit
@@ -49,6 +50,7 @@ _add(show, "narralytica-ingest show youtube-dQw4w9WgXcQ --json")
 _add(get, "narralytica-ingest get youtube-dQw4w9WgXcQ audio_track -o talk.flac")
 _add(retry, "narralytica-ingest retry 6f9c2f6e-1d0b-4a53-9d5c-0a4f4d0f3c11")
 _add(cancel, "narralytica-ingest cancel 6f9c2f6e-1d0b-4a53-9d5c-0a4f4d0f3c11 --wait")
+app.add_typer(hosts)
 _add(doctor, "narralytica-ingest doctor")
 _add(env, 'eval "$(narralytica-ingest env)" && psql "$DATABASE_URL"')
 _add(migrate, "narralytica-ingest migrate")

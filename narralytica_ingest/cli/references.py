@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import failure
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -44,16 +44,16 @@ def _parse(name: str) -> Reference:
         return Reference(name, _readable(path))
     if _SCHEME.match(name):
         return Reference(checked(name, "SOURCE"))
-    raise permanent(
+    raise failure(
         "no_such_file", f"There is no file {name or '(empty)'}: give an existing file, a URL, or s3://bucket/key."
     )
 
 
 def _readable(path: Path) -> Path:
     if not path.is_file():
-        raise permanent("not_a_file", f"{path} is no regular file: give the video file itself.")
+        raise failure("not_a_file", f"{path} is no regular file: give the video file itself.")
     if not os.access(path, os.R_OK):
-        raise permanent("unreadable_file", f"{path} may not be read: check its permissions.")
+        raise failure("unreadable_file", f"{path} may not be read: check its permissions.")
     return path
 
 
@@ -62,7 +62,7 @@ def checked(value: str, name: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise permanent("not_text", f"{name} is not valid UTF-8: correct its encoding.") from None
+        raise failure("not_text", f"{name} is not valid UTF-8: correct its encoding.") from None
     return value
 
 

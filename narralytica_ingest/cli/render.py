@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from narralytica_ingest.cli.describe import detail_text, next_step, progress_text, source_name, source_of, took
+from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.terminal import age, moment, seconds, size, text
 from narralytica_ingest.store.database import Row
 
@@ -32,7 +33,8 @@ def job_table(jobs: Sequence[Row], width: int) -> "Table":
         table.add_column("", overflow="fold")
     for job in jobs:
         style = _STYLES.get(job["status"], "")
-        detail = text(f"{detail_text(job)} {progress_text(job)}", style)
+        fare = f": {children_text(job['children'])}" if job["children"] else ""
+        detail = text(f"{detail_text(job)}{fare} {progress_text(job)}", style)
         source = text(source_name(job))
         cells = [source, detail] if wide else [Text("\n").join([source, detail]) if detail else source]
         table.add_row(str(job["job_id"]), text(job["status"], style), age(job["created_at"]), *cells)
@@ -48,6 +50,8 @@ def record_screen(record: Row, *, ui: str | None, up_is_running: bool, max_attem
     if job is not None:
         parts += [_title("Job", job["job_id"], job["status"], job["outcome"])]
         parts += _lines(_job_facts(job, ui, up_is_running, max_attempts))
+    if record.get("children"):
+        parts += [_heading("Playlist"), *_lines(_playlist_facts(job, record["children"]))]
     if video is not None:
         parts += [_title("Video", video["video_id"], video["status"]), *_lines(_video_facts(video, job, ui))]
     if metadata is not None:
@@ -104,6 +108,26 @@ def _job_facts(job: Row, ui: str | None, up_is_running: bool, max_attempts: int)
     if job["status"] == "queued":
         yield "next try", _moment(job["not_before"]), ""
     yield "next", next_step(job, up_is_running), "bold"
+
+
+def _playlist_facts(job: Row, children: Row) -> Facts:
+    playlist = job["playlist"]
+    yield "title", playlist["title"], ""
+    yield "listed", f"{playlist['videos']} videos{_left_out(playlist)}", ""
+    yield "jobs", children_text(children), "bold"
+    for failed in children["failures"]:
+        name = failed["title"] or failed["source_url"]
+        yield "failed", f"{name}: {failed['error_code']} (job {failed['job_id']})", "red"
+    unnamed = children["failed"] - len(children["failures"])
+    yield "", f"and {unnamed} more that failed" if unnamed > 0 else None, "red"
+    yield "all of them", f"narralytica-ingest jobs --parent {job['job_id']}", ""
+    if children["failed"] or children["canceled"]:
+        yield "again", f"narralytica-ingest retry {job['job_id']}", ""
+
+
+def _left_out(playlist: Row) -> str:
+    more = "; the limit leaves others out (NARRALYTICA_PLAYLIST_LIMIT)" if playlist["more"] else ""
+    return f"{more}; {playlist['skipped']} entries have no usable URL" if playlist["skipped"] else more
 
 
 def _attempts(job: Row, max_attempts: int) -> str | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import local
+from narralytica_ingest.failures import failure
 from narralytica_ingest.local.environment import Ports, ui_url
 from narralytica_ingest.local.identity import Identity
 from narralytica_ingest.local.services import hold
@@ -36,9 +36,9 @@ def _ensure_schema(postgres_url: str, may_migrate: bool) -> None:
     if version == newest:
         return
     if version is not None and version > newest:
-        raise local("schema_newer", f"The tables have version {version}, this program knows {newest}: update it.")
+        raise failure("schema_newer", f"The tables have version {version}, this program knows {newest}: update it.")
     if not may_migrate:
-        raise local(
+        raise failure(
             "schema_old",
             f"The tables in Postgres are {f'of version {version}' if version else 'missing'}, and version {newest} is "
             "needed: run `narralytica-ingest migrate`.",
@@ -56,7 +56,7 @@ def migrate(postgres_url: str) -> None:
         run(postgres_url)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise local("migration_failed", f"The tables could not be brought up to date: {reason}.") from error
+        raise failure("migration_failed", f"The tables could not be brought up to date: {reason}.") from error
 
 
 def up_is_running(home: Path) -> bool:

@@ -11,13 +11,14 @@ import typer
 from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.bars import byte_bar
 from narralytica_ingest.cli.describe import state_text
+from narralytica_ingest.cli.families import all_succeeded
 from narralytica_ingest.cli.follow import follow
 from narralytica_ingest.cli.look import JsonOption, print_records, records
 from narralytica_ingest.cli.references import Reference, checked, parse
 from narralytica_ingest.cli.services import tables, up_is_running
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import local, permanent
+from narralytica_ingest.failures import failure
 from narralytica_ingest.store import jobs
 from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.jobs import TERMINAL, JobRequest
@@ -43,6 +44,20 @@ def submit(
     force: Annotated[
         bool, typer.Option("--force", metavar="", help="Ingest again, although the video is ready.")
     ] = False,
+    max_height: Annotated[
+        int | None, typer.Option(metavar="PIXELS", min=1, max=100_000, help="Greatest picture height.")
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", metavar="TEXT", help="yt-dlp format selector, in place of the usual choice."),
+    ] = None,
+    max_duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Longest video to take.")
+    ] = None,
+    max_bytes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Largest original to take.")] = None,
+    playlist_limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Most videos to take from a playlist.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", metavar="", help="Follow them to the end; exit 1 if one does not succeed.")
     ] = False,
@@ -50,10 +65,11 @@ def submit(
 ) -> None:
     """Insert a job for each SOURCE. A local file is uploaded first.
 
-    A video that is known already is answered at once. Everything else waits for `up`.
+    A video that is known already is answered at once. Everything else waits for `up`. A playlist or channel becomes a
+    job for each of its videos, which --wait follows, too.
     """
     if idempotency_key is not None and len(sources) > 1:
-        raise permanent("one_key_one_source", "An idempotency key names one request: give one SOURCE with it.")
+        raise failure("one_key_one_source", "An idempotency key names one request: give one SOURCE with it.")
     request = JobRequest(
         title=_checked(title, "--title"),
         channel=_checked(channel, "--channel"),
@@ -61,9 +77,16 @@ def submit(
         priority=priority,
         idempotency_key=_checked(idempotency_key, "--idempotency-key"),
         force=force,
+        options=_options(
+            max_height=max_height,
+            format=_checked(format_, "--format"),
+            max_duration_seconds=max_duration,
+            max_bytes=max_bytes,
+            playlist_limit=playlist_limit,
+        ),
     )
     if abs(priority) > _INT4:
-        raise permanent("bad_priority", f"--priority must lie between {-_INT4} and {_INT4}.")
+        raise failure("bad_priority", f"--priority must lie between {-_INT4} and {_INT4}.")
     references = parse(sources)
     settings = load_settings()
     with tables(settings, may_migrate=True) as endpoints:
@@ -80,7 +103,7 @@ def submit(
         print_records(settings, found)
     else:
         _print_lines(found)
-    if wait and any(each["job"]["status"] != "succeeded" for each in found):
+    if wait and not all_succeeded(found):
         raise typer.Exit(1)
 
 
@@ -153,7 +176,7 @@ def _upload_one(client: "S3Client", file: Path, bucket: str) -> str:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         if bar.done:  # else it was there already, and right
             client.delete_object(Bucket=bucket, Key=upload_key(sha256, file.name))
-        raise local("file_changed", f"{file} changed while it was uploaded: submit it again when it is complete.")
+        raise failure("file_changed", f"{file} changed while it was uploaded: submit it again when it is complete.")
     return reference
 
 
@@ -171,6 +194,10 @@ def _print_lines(found: Sequence[Row]) -> None:
         terminal.out().print(terminal.text(said), soft_wrap=True)
         if job["status"] == "failed":
             terminal.say(f"  {job['error_message']}", "red")
+
+
+def _options(**wishes: object) -> dict[str, object]:
+    return {name: wish for name, wish in wishes.items() if wish is not None}
 
 
 def _checked(value: str | None, name: str) -> str | None:

@@ -8,13 +8,14 @@ from uuid import UUID
 import typer
 
 from narralytica_ingest.cli import terminal
+from narralytica_ingest.cli.families import all_succeeded
 from narralytica_ingest.cli.follow import follow
 from narralytica_ingest.cli.look import JsonOption, print_records, records
 from narralytica_ingest.cli.references import Reference, parse, sample
 from narralytica_ingest.cli.submit import submit_all
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import failure
 from narralytica_ingest.local.stack import Stack
 from narralytica_ingest.store import jobs
 from narralytica_ingest.store.database import Database, Row
@@ -51,7 +52,7 @@ def up(
     """
     references = ([sample()] if use_sample else []) + parse(submit or [])
     if exit_when_done and not references:
-        raise permanent("nothing_to_wait_for", "--exit-when-done needs something to wait for: add --submit SOURCE.")
+        raise failure("nothing_to_wait_for", "--exit-when-done needs something to wait for: add --submit SOURCE.")
     settings = _settings(port, workers)
     with Stack(settings, _say) as stack:
         try:
@@ -63,7 +64,7 @@ def up(
             _keep_running(stack)
         _say("Stopping.")
         _let_runs_end(stack, found)
-    if exit_when_done and any(each["job"]["status"] != "succeeded" for each in found):
+    if exit_when_done and not all_succeeded(found):
         raise typer.Exit(1)
 
 
@@ -96,11 +97,11 @@ def _follow(stack: Stack, endpoints: Endpoints, job_ids: Sequence[UUID]) -> list
 def _let_runs_end(stack: Stack, found: Sequence[Row]) -> None:
     """A job ends a moment before its run; a worker that is stopped in between would make a failed run of a good one."""
     assert stack.endpoints is not None
-    run_ids = [each["job"]["run_id"] for each in found if each["job"]["run_id"] and each["job"]["finished_at"]]
+    job_ids = [each["job"]["job_id"] for each in found]
     database, deadline = Database(stack.endpoints.postgres_url), time.monotonic() + RUN_END_SECONDS
     while time.monotonic() < deadline:
         with database.transaction() as connection:
-            if not jobs.unfinished_runs(connection, run_ids):
+            if not jobs.unfinished_runs(connection, job_ids):
                 return
         time.sleep(0.1)
 

@@ -1,6 +1,6 @@
 """Whether the broker answers: a stack whose broker is away looks healthy and does nothing."""
 
-from narralytica_ingest.failures import local
+from narralytica_ingest.failures import failure
 
 
 def require_broker(url: str, seconds: float = 5.0) -> None:
@@ -13,7 +13,7 @@ def require_broker(url: str, seconds: float = 5.0) -> None:
         ) as broker:
             broker.ensure_connection(max_retries=1, timeout=seconds)
     except Exception as error:
-        raise local(
+        raise failure(
             "broker_away",
             f"The broker cannot be reached ({type(error).__name__}): check NARRALYTICA_BROKER_URL, or unset it to use "
             "Postgres.",

@@ -5,22 +5,22 @@ Whatever starts a run (a job, the UI, a backfill, a re-execution), it goes throu
 
 import logging
 import os
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
 from narralytica_ingest.config import Settings
 from narralytica_ingest.engine.classify import classify
-from narralytica_ingest.failures import FailureClass, IngestError, local, permanent, transient
+from narralytica_ingest.engine.partials import waited_for
+from narralytica_ingest.engine.run_failures import as_dagster_failure, busy, interrupted, unknown_video
+from narralytica_ingest.engine.run_files import RunFiles
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import dispatch as dispatching
 from narralytica_ingest.store import leases, outcomes
 from narralytica_ingest.store.database import Database, Row
@@ -62,15 +62,14 @@ class RunSession:
         job = self.run.dispatch
         about = f"job {job.job_id} attempt {job.attempt}" if job and not self.run.is_copy else f"run {self.run.run_id}"
         self._log = _Prefixed(self.log, {"about": f"{about} video {self.run.video_id or 'several'}"})
+        self._files = RunFiles(self.settings, self.run.run_id, self._log)
 
     # ---- what assets and IO managers use ------------------------------------------------------------------------
 
     @property
     def scratch(self) -> Path:
         """The run's own folder for files on their way; gone when the run ends."""
-        folder = self.settings.home / "scratch" / self.run.run_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
+        return self._files.scratch
 
     def take(self, video_ids: Collection[str]) -> dict[str, Lease]:
         """The leases on these videos, taken at the first call. Videos at work elsewhere are missing from the answer.
@@ -99,7 +98,7 @@ class RunSession:
         """The row of the video in `videos`."""
         rows = self.videos([video_id])
         if not rows:
-            raise _unknown_video(video_id)
+            raise unknown_video(video_id)
         return rows[video_id]
 
     def videos(self, video_ids: Collection[str]) -> dict[str, Row]:
@@ -107,12 +106,19 @@ class RunSession:
         rows = self.database.all("SELECT * FROM videos WHERE video_id = ANY(%s)", (list(video_ids),))
         return {row["video_id"]: row for row in rows}
 
-    def partial_folder(self, video_id: str) -> Path:  # noqa: ARG002
-        """Where the video's unfinished download is kept, so that a later attempt on this machine may go on with it."""
-        return self.scratch
+    def partial_folder(self, video_id: str) -> Path:
+        """Where the video's unfinished download is kept, so that a later attempt on this machine may go on with it.
+
+        Held by this run until it ends. If another process still writes there, it is an empty folder in `scratch`.
+        """
+        return self._files.partial_folder(video_id)
 
     def reserve_disk(self, size_bytes: int) -> None:
-        """Makes sure that so many bytes fit on the disk, counting what other runs have reserved."""
+        """Makes sure that so many bytes of downloads fit on the disk, counting what other runs have still to write.
+
+        Raises IngestError `disk_full` (local).
+        """
+        self._files.reserve(size_bytes)
 
     def progress(
         self, stage: str, done: int, total: int | None = None, rate: float | None = None, eta: float | None = None
@@ -138,13 +144,13 @@ class RunSession:
         try:
             yield
         except Exception as error:
-            failure = self._stop_reason or classify(error)
+            failed = self._stop_reason or classify(error)
             if not isinstance(error, IngestError):
                 self._log.exception("stage %s failed", name)
-            self._end(failure)
-            raise as_dagster_failure(failure) from error
+            self._end(failed)
+            raise as_dagster_failure(failed) from error
         except BaseException:
-            self._end(self._stop_reason or _interrupted())
+            self._end(self._stop_reason or interrupted())
             raise
         done = (self._progress or {}).get("bytes", 0)
         self._log.info("stage %s took %.1f s, %s bytes", name, time.monotonic() - started, f"{done:,}")
@@ -155,13 +161,14 @@ class RunSession:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        """Gives back whatever is still held, however the run ended, and removes the scratch folder."""
-        interrupted = error is not None and not isinstance(error, Exception)
-        if self._stop_reason is not None or interrupted:
-            self._end(self._stop_reason or _interrupted())
+        """Gives back whatever is still held, however the run ended, and removes the files that nobody needs now."""
+        stopped = error is not None and not isinstance(error, Exception)
+        if self._stop_reason is not None or stopped:
+            self._end(self._stop_reason or interrupted())
         else:
-            self._end(transient("run_ended_early", "The run ended before the video was ready; it is tried again."))
-        shutil.rmtree(self.settings.home / "scratch" / self.run.run_id, ignore_errors=True)
+            self._end(failure("run_ended_early", "The run ended before the video was ready; it is tried again."))
+        # Unfinished downloads stay only for a job that goes on with them.
+        self._files.close(partial(waited_for, self.database))
 
     def _take(self, video_ids: list[str]) -> dict[str, Lease]:
         dispatch = None if self.run.is_copy else self.run.dispatch
@@ -171,7 +178,7 @@ class RunSession:
                 taken = leases.take(connection, self.run.run_id, video_ids, seconds)
             if not taken and len(video_ids) == 1:
                 self.video(video_ids[0])
-                raise _busy(video_ids[0])
+                raise busy(video_ids[0])
             return taken
         return self._take_for_job(dispatch, video_ids, seconds)
 
@@ -193,10 +200,12 @@ class RunSession:
             raise NothingToDo(f"{video_ids[0]} is at work in another run: job {dispatch.job_id} waits for it")
         return taken
 
-    def _end(self, failure: IngestError) -> None:
+    def _end(self, failed: IngestError) -> None:
         """Ends every lease that is still held with `failure` as the verdict on an unfinished job. Done once."""
         self._closing.set()
         held, self._leases = self._leases, {}
+        if failed.failure_class is FailureClass.RESTART:
+            self._files.clear_partials()
         if self._heart is not None and self._heart is not threading.current_thread():
             self._heart.join(timeout=10)
         if not held:
@@ -204,18 +213,18 @@ class RunSession:
         policy = outcomes.retry_policy(self.settings)
         try:
             with self.database.transaction() as connection:
-                if len(held) > 1 or isinstance(failure, LeaseLost):  # no verdict on a single one of them
+                if len(held) > 1 or isinstance(failed, LeaseLost):  # no verdict on a single one of them
                     leases.release(connection, list(held.values()))
                     return
                 for lease in held.values():
-                    self._say_verdict(failure, outcomes.end_run(connection, lease, failure, policy))
+                    self._say_verdict(failed, outcomes.end_run(connection, lease, failed, policy))
         except Exception:
-            self._log.exception("the verdict (%s) could not be written; upkeep will see to the job", failure)
+            self._log.exception("the verdict (%s) could not be written; upkeep will see to the job", failed)
 
-    def _say_verdict(self, failure: IngestError, verdict: outcomes.Verdict | None) -> None:
+    def _say_verdict(self, failed: IngestError, verdict: outcomes.Verdict | None) -> None:
         if verdict is not None:
             then = f", next try {verdict.not_before:%H:%M:%S} UTC" if verdict.not_before else ""
-            self._log.warning("%s; the job is %s, failures %d%s", failure, verdict.status, verdict.failures, then)
+            self._log.warning("%s; the job is %s, failures %d%s", failed, verdict.status, verdict.failures, then)
 
     # ---- the heartbeat -------------------------------------------------------------------------------------------
 
@@ -236,7 +245,7 @@ class RunSession:
                 if time.monotonic() - last_good > self.settings.lease_seconds:
                     reason = LeaseLost(self._leases)
             if os.getppid() != parent:
-                reason = local("worker_lost", "The worker of this run was killed; the job is tried again.")
+                reason = failure("interrupted", "The worker of this run was killed; the job is tried again.")
             if reason is not None:
                 self._interrupt(reason)
                 return
@@ -251,8 +260,8 @@ class RunSession:
             renewal = leases.renew(
                 connection, dict(self._leases), self.run.run_id, self.settings.lease_seconds, self._progress
             )
-        if renewal.lost:
-            return LeaseLost(renewal.lost)
+        if lost := renewal.lost & self._leases.keys():  # not what joined another video meanwhile
+            return LeaseLost(lost)
         if renewal.cancel_requested:
             self.run.report_canceling()
             return outcomes.canceled()
@@ -276,36 +285,3 @@ class _Prefixed(logging.LoggerAdapter[logging.Logger]):
     def process(self, msg: str, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
         about = (self.extra or {}).get("about")
         return f"{about}: {msg}", kwargs
-
-
-def as_dagster_failure(failure: IngestError) -> dg.Failure:
-    """The failure as Dagster shows it best: the sentence first, class and code beside it."""
-    return dg.Failure(
-        description=failure.message,
-        metadata={"error_class": failure.failure_class.value, "error_code": failure.code},
-        allow_retries=False,
-    )
-
-
-def _unknown_video(video_id: str) -> IngestError:
-    return permanent(
-        "unknown_video", f"No video {video_id} is known: insert a job for its source; the job makes the partition."
-    )
-
-
-def _busy(video_id: str) -> IngestError:
-    return IngestError(
-        FailureClass.LOCAL,
-        "video_busy",
-        f"Another run is at work on {video_id}: wait for it or terminate it, then materialize again.",
-    )
-
-
-def _interrupted() -> IngestError:
-    # Nobody's fault and nothing to wait for: the next worker may have the job at once.
-    return IngestError(
-        FailureClass.LOCAL,
-        "interrupted",
-        "The worker was stopped during the run; the job goes on when a worker is there.",
-        retry_at=datetime.now(UTC),
-    )

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 
 from narralytica_ingest.engine.run_session import RunSession
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import failure
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia, StoredMedia
 from narralytica_ingest.resources.media_store import MediaStore
 from narralytica_ingest.store.artifacts import MediaFile, commit_media_files
@@ -51,7 +51,7 @@ class S3MediaIOManager(dg.IOManager):
                     context.log.warning("%s is left out: it has no stored %s, or is at work in another run", left, kind)
                 return found
             if not found:
-                raise permanent(
+                raise failure(
                     "not_ingested", f"{keys[0]} has no stored {kind} yet: materialize {kind} first, or submit a job."
                 )
         return found[keys[0]]

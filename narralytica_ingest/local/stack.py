@@ -18,7 +18,7 @@ from typing import Self
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
 from narralytica_ingest.engine.broker import require_broker
-from narralytica_ingest.failures import IngestError, local
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
 from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
 from narralytica_ingest.local.identity import Identity
@@ -116,10 +116,10 @@ class Stack:
         while not condition():
             self.supervise()
             for name in self._supervisor.failing():
-                raise local("stack_not_ready", f"{name} does not start: see {self._supervisor.log(name)}.")
+                raise failure("stack_not_ready", f"{name} does not start: see {self._supervisor.log(name)}.")
             if time.monotonic() > deadline:
                 logs = self.settings.home / "logs"
-                raise local("stack_not_ready", f"The stack takes too long to start: see the logs in {logs}.")
+                raise failure("stack_not_ready", f"The stack takes too long to start: see the logs in {logs}.")
             time.sleep(0.1)
 
     def supervise(self) -> None:
@@ -127,8 +127,8 @@ class Stack:
         if time.monotonic() >= self._revive_at:
             try:
                 self._revive_services()
-            except IngestError as failure:
-                self._on_event(f"{failure} It is tried again in {_REVIVE_SECONDS:.0f} s.")
+            except IngestError as failed:
+                self._on_event(f"{failed} It is tried again in {_REVIVE_SECONDS:.0f} s.")
                 self._revive_at = time.monotonic() + _REVIVE_SECONDS
         self._supervisor.check()
 
@@ -167,7 +167,7 @@ class Stack:
         if not lock.try_take():
             other = Identity.load(run / "up.json")
             who = f"pid {other.pid}" if other else "another process"
-            raise local(
+            raise failure(
                 "already_up",
                 f"This home already has an `up` ({who}): use it, stop it, or set NARRALYTICA_HOME to another folder.",
             )
@@ -176,7 +176,7 @@ class Stack:
     def _refuse_taken_port(self) -> None:
         ui = self.settings.ui_port
         if ui and not port_is_free(ui):
-            raise local(
+            raise failure(
                 "port_busy",
                 f"Port {ui} of {HOST} is taken: choose another for the UI with --port, or --port 0 for any.",
             )

@@ -8,7 +8,7 @@ video.
 from dataclasses import dataclass
 from pathlib import Path
 
-from narralytica_ingest.failures import IngestError, local, permanent, transient
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.ffmpeg import BIT_EXACT, OnProgress, untrusted_input, unwatched, write_file
 from narralytica_ingest.media.integrity import demuxed_seconds, is_short, truncated
 from narralytica_ingest.media.probe import AudioStream, Probe, no_audio_stream, probe
@@ -107,9 +107,7 @@ def _require_whole(source: Path, source_probe: Probe, stream: AudioStream, writt
 
 def _failed(complaints: str) -> IngestError:
     if "No space left" in complaints:
-        return local("disk_full", "The worker's disk is full: free some space; the job waits.")
+        return failure("disk_full", "The worker's disk is full: free some space; the job waits.")
     if "Cannot allocate memory" in complaints:
-        return transient("media_out_of_memory", "ffmpeg ran out of memory: it is tried again.")
-    return permanent(
-        "undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy."
-    )
+        return failure("media_out_of_memory", "ffmpeg ran out of memory: it is tried again.")
+    return failure("undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy.")

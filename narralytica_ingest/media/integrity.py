@@ -10,7 +10,7 @@ from typing import Any
 
 import ffmpeg
 
-from narralytica_ingest.failures import IngestError, permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.ffmpeg import run_ffmpeg, untrusted_input
 from narralytica_ingest.media.probe import Probe, probe
 from narralytica_ingest.media.run import run_tool
@@ -59,7 +59,7 @@ def packet_hashes(path: Path, tools: MediaTools) -> list[str]:
             arguments = ffmpeg.output(source[str(stream.index)], "pipe:1", **options).get_args()
             result = run_tool([tools.ffmpeg, "-nostdin", "-v", "error", *arguments], timeout=tools.timeout)
             if result.returncode != 0:
-                raise permanent("undecodable_media", "The file's packets cannot be read: it is damaged.")
+                raise failure("undecodable_media", "The file's packets cannot be read: it is damaged.")
             hashes.append(f"{kind}:{result.stdout.strip().rpartition('=')[2]}")
     return hashes
 
@@ -85,7 +85,7 @@ def is_short(found: float, announced: float) -> bool:
 
 def truncated(announced: float, found: float) -> IngestError:
     """The verdict on a file that ends before it should."""
-    return permanent(
+    return failure(
         "truncated_media",
         f"The file announces {announced:.1f} seconds, but only {found:.1f} can be read: it is cut off or damaged; "
         "submit a whole copy.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from narralytica_ingest.failures import IngestError, permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.containers import CONTENT_TYPES, container_of, looks_like_html
 from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, run_tool
 from narralytica_ingest.media.tools import MediaTools
@@ -79,15 +79,15 @@ def probe(path: Path, tools: MediaTools, *, audio_needed: bool = False) -> Probe
     """
     size = path.stat().st_size
     if size == 0:
-        raise permanent("not_media", "The file is empty: check the source.")
+        raise failure("not_media", "The file is empty: check the source.")
     if looks_like_html(path):
-        raise permanent("not_media", "The source sent a web page instead of a media file: check the URL.")
+        raise failure("not_media", "The source sent a web page instead of a media file: check the URL.")
     raw = _ffprobe(path, tools)
     streams = raw["streams"]
     video = tuple(_video(each) for each in streams if _is_picture(each))
     audio = tuple(_audio(each) for each in streams if each.get("codec_type") == "audio")
     if not video and not audio:
-        raise permanent("not_media", "The file holds neither picture nor sound: check the source.")
+        raise failure("not_media", "The file holds neither picture nor sound: check the source.")
     if audio_needed and not audio:
         raise no_audio_stream()
     form = raw["format"]
@@ -109,7 +109,7 @@ def probe(path: Path, tools: MediaTools, *, audio_needed: bool = False) -> Probe
 
 def no_audio_stream() -> IngestError:
     """The verdict on a file without sound."""
-    return permanent("no_audio_stream", "The video has no sound, so there is nothing to transcribe.")
+    return failure("no_audio_stream", "The video has no sound, so there is nothing to transcribe.")
 
 
 def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
     except json.JSONDecodeError:
         measured = {}
     if not measured.get("streams") or not measured.get("format"):
-        raise permanent("not_media", "The file is no media file that can be read, or it is damaged: check the source.")
+        raise failure("not_media", "The file is no media file that can be read, or it is damaged: check the source.")
     return _trimmed(measured)
 
 

@@ -7,7 +7,7 @@ into one container that any player takes. The same streams give the same bytes.
 from collections.abc import Sequence
 from pathlib import Path
 
-from narralytica_ingest.failures import IngestError, local, permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.ffmpeg import BIT_EXACT, OnProgress, untrusted_input, unwatched, write_file
 from narralytica_ingest.media.probe import Probe, probe
 from narralytica_ingest.media.tools import MediaTools
@@ -57,5 +57,5 @@ def _container(probes: Sequence[Probe]) -> tuple[str, str]:
 
 def _failed(complaints: str) -> IngestError:
     if "No space left" in complaints:
-        return local("disk_full", "The worker's disk is full: free some space; the job waits.")
-    return permanent("undecodable_media", "The fetched streams cannot be joined into one file: they are damaged.")
+        return failure("disk_full", "The worker's disk is full: free some space; the job waits.")
+    return failure("undecodable_media", "The fetched streams cannot be joined into one file: they are damaged.")

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from narralytica_ingest.failures import transient
+from narralytica_ingest.failures import failure
 
 # For files from strangers: no demuxer that reads other files (concat, hls, image sequences), no protocol but the
 # file's.
@@ -135,4 +135,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _timed_out(timeout: float) -> Exception:
-    return transient("media_timeout", f"The media tool did not finish within {timeout:.0f} seconds: it is tried again.")
+    return failure("media_timeout", f"The media tool did not finish within {timeout:.0f} seconds: it is tried again.")

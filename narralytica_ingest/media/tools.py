@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from narralytica_ingest.failures import local
+from narralytica_ingest.failures import failure
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def find_tools(ffmpeg: Path | None = None, ffprobe: Path | None = None, timeout:
 
 def _checked(name: str, path: Path | None) -> Path:
     if path is None or not path.is_file() or not os.access(path, os.X_OK):
-        raise local(
+        raise failure(
             "tool_not_found",
             f"{name} was not found or may not be executed: install it, or set NARRALYTICA_{name.upper()} to its path.",
         )

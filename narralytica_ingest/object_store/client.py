@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from narralytica_ingest.endpoints import S3Endpoint
-from narralytica_ingest.failures import local, permanent
+from narralytica_ingest.failures import failure
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,22 +45,22 @@ def explained(what: str) -> Iterator[None]:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         code = error.response.get("Error", {}).get("Code", "")
         if status == 404 or code in ("NoSuchKey", "NoSuchBucket", "404"):
-            raise permanent(
+            raise failure(
                 "object_missing",
                 f"{what}: no such object. Check bucket and key, or upload it again and submit a new job.",
             ) from error
         if status == 412:
-            raise permanent(
+            raise failure(
                 "object_changed", f"{what}: the object was overwritten meanwhile. Submit a new job for the new object."
             ) from error
         if status == 400:
-            raise permanent("object_refused", f"{what}: the object store refuses the name ({code}).") from error
+            raise failure("object_refused", f"{what}: the object store refuses the name ({code}).") from error
         if status in (301, 401, 403):
-            raise local(
+            raise failure(
                 "object_store_refused", f"{what}: the object store refused our keys. Check them with `doctor`."
             ) from error
-        raise local("object_store_away", f"{what}: the object store answered {status} {code}.") from error
+        raise failure("object_store_away", f"{what}: the object store answered {status} {code}.") from error
     except (BotoCoreError, Boto3Error, S3UploadFailedError) as error:
-        raise local(
+        raise failure(
             "object_store_away", f"{what}: the object store cannot be reached ({type(error).__name__})."
         ) from error

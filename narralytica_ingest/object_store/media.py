@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from narralytica_ingest.failures import IngestError, local, permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.object_store.client import explained
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def publish(
                 Callback=on_bytes,
             )
     if not is_stored(client, ref, size, sha256):
-        raise local(
+        raise failure(
             "published_size_differs", f"{ref} is not there with {size} bytes after storing it; it will be tried again."
         )
     return True
@@ -131,7 +131,7 @@ def read_small(client: "S3Client", ref: ObjectRef) -> bytes:
     with explained(f"reading {ref}"):
         answer = client.get_object(Bucket=ref.bucket, Key=ref.key)
         if answer["ContentLength"] > SMALL_BYTES:
-            raise permanent("object_too_large", f"{ref} is too large to be what it should be; ingest the video anew.")
+            raise failure("object_too_large", f"{ref} is too large to be what it should be; ingest the video anew.")
         return answer["Body"].read()
 
 

@@ -16,10 +16,8 @@ def fetch_options(settings: Settings, video: Row) -> FetchOptions:
     return FetchOptions(
         max_height=wished.get("max_height") or settings.max_height,
         format=wished.get("format") or settings.format,
-        max_duration=min(
-            wished.get("max_duration_seconds", settings.max_duration_seconds), settings.max_duration_seconds
-        ),
-        max_bytes=min(wished.get("max_bytes", settings.max_bytes), settings.max_bytes),
+        max_duration=_at_most(settings.max_duration_seconds, wished.get("max_duration_seconds")),
+        max_bytes=_at_most(settings.max_bytes, wished.get("max_bytes")),
         min_rate=settings.min_rate_bytes,
         max_entries=_at_most(settings.playlist_limit, wished.get("playlist_limit")),
         uploaded_captions=settings.uploaded_captions,

@@ -1,7 +1,9 @@
 """How a video's original comes to the worker's disk: from its URL, or from its upload."""
 
 import json
+import logging
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,17 +12,20 @@ import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.engine.run_session import RunSession
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia
 from narralytica_ingest.object_store import media as objects
 from narralytica_ingest.object_store.media import ObjectRef
 from narralytica_ingest.resources.fetch_options import fetch_options
 from narralytica_ingest.resources.media_store import MediaStore
-from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Listing, SideFile
-from narralytica_ingest.sources.identity import identify_url
-from narralytica_ingest.store import dispatch, playlists
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, ListedVideo, Listing, SideFile
+from narralytica_ingest.sources.formats import refuse_too_long
+from narralytica_ingest.sources.identity import identify_url, only_video
+from narralytica_ingest.store import aliases, playlists
 from narralytica_ingest.store.database import Row
 from narralytica_ingest.store.playlists import Child
+
+log = logging.getLogger(__name__)
 
 
 class IsPlaylist(Exception):
@@ -54,8 +59,9 @@ class Fetcher:
         video = self.session.video(video_id)
         if video["upload_ref"]:
             return NewMedia(video_id, (self._upload(video),))
-        fetched = self._from_url(video)
-        original = self._original(self._one_file(fetched))
+        options = fetch_options(self.settings, video)
+        fetched = self._from_url(video, options)
+        original = self._original(self._one_file(fetched), max_duration=options.max_duration)
         info = fetched.info if fetched.byte_exact else fetched.info | {"joined_by": "narralytica-ingest"}
         beside = tuple(_side_file(each) for each in fetched.side_files)
         return NewMedia(video_id, (original, self._source_info(info), *beside))
@@ -66,6 +72,12 @@ class Fetcher:
         bucket, key = video["upload_ref"].removeprefix("s3://").split("/", 1)
         ref = ObjectRef(bucket, key, video["upload_version"])
         total = objects.stat(self.store.client, ref).size_bytes
+        if total > self.settings.max_bytes:
+            raise failure(
+                "too_large",
+                f"The upload has {total:,} bytes; the limit is {self.settings.max_bytes:,}: raise it to take this.",
+            )
+        self.session.reserve_disk(total)
         path = self.session.scratch / "upload"
         done, started = 0, time.monotonic()
 
@@ -75,7 +87,7 @@ class Fetcher:
             self.session.progress("fetch", done, total, done / max(time.monotonic() - started, 0.001))
 
         objects.download(self.store.client, ref, path, on_bytes)
-        file = self._original(path, copy_from=ref)
+        file = self._original(path, copy_from=ref, max_duration=self.settings.max_duration_seconds)
         if (
             video["video_id"].startswith("upload-")
             and key.startswith("sha256/")
@@ -83,7 +95,7 @@ class Fetcher:
         ):
             claimed = key.split("/")[1]
             if claimed != file.sha256:
-                raise permanent(
+                raise failure(
                     "upload_checksum_differs",
                     "The uploaded object does not have the SHA-256 that its key claims: submit the file again.",
                 )
@@ -91,7 +103,7 @@ class Fetcher:
 
     # ---- URLs ----------------------------------------------------------------------------------------------------
 
-    def _from_url(self, video: Row) -> Fetched:
+    def _from_url(self, video: Row, options: FetchOptions) -> Fetched:
         from narralytica_ingest.sources.ytdlp import fetch_url
 
         events = FetchEvents(
@@ -100,7 +112,7 @@ class Fetcher:
             reserve=self.session.reserve_disk,
         )
         folder = self.session.partial_folder(video["video_id"])
-        fetched = fetch_url(video["source_url"], folder, fetch_options(self.settings, video), events)
+        fetched = fetch_url(video["source_url"], folder, options, events)
         if isinstance(fetched, Listing):
             self._expand(video, fetched)
         return fetched
@@ -112,37 +124,38 @@ class Fetcher:
         if fetched.byte_exact:
             return fetched.parts[0]
         tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
-        joined = join_streams(fetched.parts, self.session.scratch, tools)
-        for part in fetched.parts:
-            part.unlink()
-        return joined
+        return join_streams(fetched.parts, self.session.scratch, tools)
 
     def _expand(self, video: Row, listing: Listing) -> NoReturn:
         """The run's job becomes the parent of one job for each video; the video that it was taken for goes."""
         lease = self.session.lease(video["video_id"])
-        children = [Child(each.url, identify_url(each.url).video_id, each.title) for each in listing.videos]
+        children = list(_children(listing))
+        skipped = len(listing.videos) - len(children)
         with self.session.database.transaction() as connection:
-            playlists.expand(connection, lease, listing.title, children, more=listing.more)
-        self.session.forget(video["video_id"])
-        raise IsPlaylist(len(listing.videos))
+            playlists.expand(connection, lease, listing.title, children, more=listing.more, skipped=skipped)
+            self.session.forget(video["video_id"])  # before the commit: a heartbeat must not miss what is gone
+        raise IsPlaylist(len(children))
 
     def _learn(self, video: Row, alias: str) -> None:
-        """Another name for the video; if it is a known video's name, this one joins it."""
+        """Another name for the video; if it is a known video's name, this one joins it. A list of one video is still
+        a list."""
         video_id = video["video_id"]
         if video["generation"]:  # it has been ingested under its own name, which stays
             return
+        alone = only_video(video_id, video["source_url"], alias)
+        if alone is not None:
+            self._expand(video, Listing(None, (ListedVideo(alone),), more=False))
         lease = self.session.lease(video_id)
         with self.session.database.transaction() as connection:
-            owner = dispatch.learn_alias(connection, alias, video_id)
+            owner = aliases.learn(connection, lease, alias)
             if owner != video_id:
-                dispatch.join_known_video(connection, lease, owner)
+                self.session.forget(video_id)  # before the commit: a heartbeat must not miss what is gone
         if owner != video_id:
-            self.session.forget(video_id)
             raise JoinedKnownVideo(owner)
 
     # ---- files ---------------------------------------------------------------------------------------------------
 
-    def _original(self, path: Path, copy_from: ObjectRef | None = None) -> LocalFile:
+    def _original(self, path: Path, copy_from: ObjectRef | None = None, max_duration: float | None = None) -> LocalFile:
         """Measures the file and gives it its content's name, under which the run's other assets find it."""
         from narralytica_ingest.media.integrity import require_whole, sha256_file
         from narralytica_ingest.media.probe import probe
@@ -150,10 +163,11 @@ class Fetcher:
 
         tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
         measured = probe(path, tools, audio_needed=True)
+        refuse_too_long(measured.duration_seconds, max_duration)  # many sources do not say it beforehand
         require_whole(path, measured, tools)
         sha256 = sha256_file(path)
         named = self.session.scratch / f"{sha256}.{measured.extension}"
-        path.replace(named)
+        _give_name(path, named)
         return LocalFile(
             kind="raw_video",
             path=named,
@@ -178,6 +192,24 @@ class Fetcher:
             extension="json",
             content_type="application/json",
         )
+
+
+def _children(listing: Listing) -> Iterator[Child]:
+    """The listed videos whose URLs mean something; a broken entry does not spoil the others."""
+    for each in listing.videos:
+        try:
+            yield Child(each.url, identify_url(each.url).video_id, each.title)
+        except IngestError as error:
+            log.warning("an entry of the playlist is skipped: %s", error)
+
+
+def _give_name(path: Path, name: Path) -> None:
+    """What was downloaded keeps its own name, too: if storing it fails, the next attempt need not download it again."""
+    name.unlink(missing_ok=True)
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a file system without them
+        path.replace(name)
 
 
 def _side_file(file: SideFile) -> LocalFile:

@@ -1,5 +1,7 @@
 """Jobs to runs: the sensor that watches the job table."""
 
+import time
+
 import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
@@ -11,8 +13,17 @@ from narralytica_ingest.partitions import videos
 from narralytica_ingest.store import dispatch as table
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import Dispatched
+from narralytica_ingest.store.hosts import host_rules
 
 INGEST_JOB = "ingest"
+
+# In Dagster's queue a job's place is the time of its claim, and each turn that its host had before it costs so many
+# seconds more. So a newcomer's run is taken before the rest of a busy host's, which is yet not put off for ever.
+TURN_SECONDS = 60
+_PRIORITY_STEP = 10_000_000_000  # more than any place, so that an urgent job goes first whatever its place
+
+# This part of the window is for hosts that have nothing in flight.
+RESERVE = 4
 
 # Shorter than Dagster's five seconds between two ticks, so that no tick is left out.
 WAIT_SECONDS = 4.0
@@ -56,12 +67,22 @@ def _claim(settings: Settings, endpoints: Endpoints, database: Database) -> list
     Intake(settings, endpoints).admit()
     with database.transaction() as connection:
         lost = table.emit_again(connection, settings.redispatch_seconds)
-        return lost + table.claim(connection, settings.dispatch_window)
+        window = settings.dispatch_window
+        return lost + table.claim(connection, window, host_rules(settings), reserve=window // RESERVE)
 
 
 def _request(job: Dispatched) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=job.run_key,
         partition_key=job.video_id,
-        tags={JOB_TAG: str(job.job_id), ATTEMPT_TAG: str(job.attempt), "dagster/priority": str(job.priority)},
+        tags={
+            JOB_TAG: str(job.job_id),
+            ATTEMPT_TAG: str(job.attempt),
+            "dagster/priority": str(queue_priority(job.priority, job.turn, time.time())),
+        },
     )
+
+
+def queue_priority(priority: int, turn: int, claimed_at: float) -> int:
+    """The number by which Dagster orders its queue, greatest first. `claimed_at` is in seconds since 1970."""
+    return priority * _PRIORITY_STEP - round(claimed_at) - TURN_SECONDS * (turn - 1)

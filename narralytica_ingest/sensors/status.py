@@ -4,7 +4,7 @@ import dagster as dg
 
 from narralytica_ingest.config import load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.failures import IngestError, transient
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.store import outcomes, upkeep
 from narralytica_ingest.store.database import Database
 
@@ -17,7 +17,7 @@ from narralytica_ingest.store.database import Database
 )
 def run_failed(context: dg.RunStatusSensorContext) -> None:
     """A failed run whose job still counts as running."""
-    _end_job_of(context, transient("run_failed", "The run failed without a word; it is tried again."))
+    _end_job_of(context, failure("run_failed", "The run failed without a word; it is tried again."))
 
 
 @dg.run_status_sensor(
@@ -41,5 +41,5 @@ def _end_job_of(context: dg.RunStatusSensorContext, error: IngestError) -> None:
             if job is not None:
                 outcomes.end_attempt(connection, *job, error, outcomes.retry_policy(settings))
                 context.log.warning("job %s of run %s: %s", job[0], run_id, error)
-    except IngestError as failure:
-        context.log.warning("run %s: %s; upkeep will see to its job", run_id, failure)
+    except IngestError as failed:
+        context.log.warning("run %s: %s; upkeep will see to its job", run_id, failed)

@@ -9,7 +9,8 @@ import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.failures import FailureClass, IngestError, local, transient
+from narralytica_ingest.engine.partials import sweep_partials
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import outcomes
 from narralytica_ingest.store import upkeep as table
 from narralytica_ingest.store.database import Database
@@ -35,6 +36,7 @@ def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         done += _end_canceling_runs(context, database)
         done += _end_dead_runs(context, settings, database)
         _sweep_scratch(settings, database)
+        sweep_partials(settings.home, database)
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
             return dg.SkipReason(error.message)
@@ -44,7 +46,7 @@ def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def _requeue_silent_jobs(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
     """Jobs whose run no longer beats, and leases that it left behind; its Dagster run is ended, too."""
-    lost_worker = transient("worker_lost", "The worker died or lost its connection during the run; it is tried again.")
+    lost_worker = failure("worker_lost", "The worker died or lost its connection during the run; it is tried again.")
     with database.transaction() as connection:
         lost = table.silent_jobs(connection)
         for job in lost:
@@ -66,7 +68,7 @@ def _requeue_dead_dispatches(context: dg.SensorEvaluationContext, settings: Sett
             continue
         canceled = ended.status is dg.DagsterRunStatus.CANCELED
         # Nothing of the job has run yet, so it is not the job's failure.
-        error = outcomes.canceled() if canceled else local("run_died", "The run ended before it began its work.")
+        error = outcomes.canceled() if canceled else failure("run_died", "The run ended before it began its work.")
         with database.transaction() as connection:
             outcomes.end_attempt(connection, job_id, attempt, error, outcomes.retry_policy(settings))
         said.append(f"job {job_id}: its run {ended.run_id} ended before it began")

@@ -1,30 +1,33 @@
 """Which video a reference means, decided offline and in milliseconds.
 
 What belongs here: turning a URL or an upload reference into the one `video_id` that every form of it shares. No
-network, no yt-dlp: the dispatch sensor and the command line call this for every job.
+network, no yt-dlp: the dispatch sensor and the command line call this for every job. A playlist has an identity as a
+video has one; what a URL really holds is found out by extraction.
 """
 
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qs, unquote, unquote_plus, urljoin, urlsplit, urlunsplit
 
 from w3lib.url import canonicalize_url
 
-from narralytica_ingest.failures import permanent
+from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.sources.sites import SAFE_ID, TRACKING, known_site, unique_anywhere
 
 MAX_URL_LENGTH = 8192
 _ID_LENGTH = 32  # hex digits: 128 bits of a SHA-256
-_SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
-_YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtubekids.com")
+_YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}(?![A-Za-z0-9_-])")
+_YOUTUBE_VIDEO = re.compile(r"youtube-([A-Za-z0-9_-]{11})")
+_YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtubekids.com", "youtubeeducation.com")
+_YOUTUBE_WATCH_PATHS = {"", "watch", "watch.php", "watch_popup", "movie", "playlist"}
 _YOUTUBE_VIDEO_PATHS = {"watch", "shorts", "embed", "live", "v", "e"}
-_YOUTUBE_LIST_PATHS = {"playlist", "channel", "c", "user", "feed", "results", "hashtag"}
+_YOUTUBE_NO_VIDEOS = {"videoseries", "live_stream"}  # they stand where an id stands, and are 11 characters, too
+_YOUTUBE_CHANNEL_PATHS = {"channel", "c", "user"}
+_YOUTUBE_TABS = {"videos", "shorts", "streams", "live", "featured", "podcasts", "releases", "playlists", "courses"}
+_YOUTUBE_WRAPPERS = {"attribution_link": "u", "m": "continue", "signin": "next"}  # path: the parameter that counts
 _VIMEO_PATH = re.compile(
     r"/(?:(?:channels/[^/]+|groups/[^/]+/videos|(?:album|showcase)/\d+/video|video)/)?(?P<id>\d{5,})(?:/(?P<key>[0-9a-f]{6,}))?/?"
-)
-_TRACKING = re.compile(
-    r"utm_\w+|fbclid|gclid|gclsrc|dclid|gbraid|wbraid|msclkid|yclid|twclid|ttclid|igshid|mc_[ce]id|_hs(?:enc|mi)|_g[al]"
 )
 _OWN_UPLOAD_KEY = re.compile(r"sha256/(?P<sha256>[0-9a-f]{64})/[^/]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -47,9 +50,9 @@ class Identity:
 
 
 def identify_url(url: str) -> Identity:
-    """The video that an http(s) URL means.
+    """The video (or the playlist) that an http(s) URL means. Where several URLs are one video, this may not know it.
 
-    Raises IngestError, all permanent: `unsupported_scheme`, `invalid_url`, `playlist_not_supported`.
+    Raises IngestError, both permanent: `unsupported_scheme`, `invalid_url`.
     """
     parts = _split(url)
     host = parts.hostname or ""
@@ -58,7 +61,7 @@ def identify_url(url: str) -> Identity:
     elif _is_host(host, "vimeo.com"):
         found = _vimeo(parts)
     else:
-        found = None
+        found = _site(parts, host)
     return found or _web(parts, host)
 
 
@@ -81,16 +84,49 @@ def parse_upload_ref(ref: str) -> tuple[str, str]:
     bucket, _, key = rest.partition("/")
     good_bucket = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket)
     if scheme.lower() != "s3" or not separator or not good_bucket or not key or not _encodable(key) or "\0" in key:
-        raise permanent(
-            "invalid_upload_ref", "An upload reference must have the form s3://bucket/key: correct the job."
-        )
+        raise failure("invalid_upload_ref", "An upload reference must have the form s3://bucket/key: correct the job.")
     return bucket, key
 
 
 def alias_of(extractor: str, source_id: str) -> str:
-    """The `video_id` form of a name that extraction learned: extractor key and the site's own id."""
-    safe = source_id if _SAFE_ID.fullmatch(source_id) else _digest(source_id)
-    return f"{re.sub(r'[^a-z0-9]', '', extractor.lower()) or 'site'}-{safe}"
+    """The `video_id` form of an extractor's key and the site's own id."""
+    safe = source_id if SAFE_ID.fullmatch(source_id) else _digest(source_id)
+    return f"{_source_of(extractor)}-{safe}"
+
+
+def revealed_alias(extractor: str, source_id: str, page: str | None) -> str | None:
+    """The name that extraction learned, if it can mean nothing else; None if another video might have it, too.
+
+    Extractors serve many sites, and sites number several things from 1 on: Newgrounds' audio 7 is not its video 7. So
+    an id counts if the site is known to have one numbering, if nobody else could have it by chance, or if `page` (the
+    URL of the video's page) names it by itself.
+    """
+    if not source_id:
+        return None
+    alias = alias_of(extractor, source_id)
+    if _source_of(extractor) in ("youtube", "vimeo") or unique_anywhere(source_id):
+        return alias
+    try:
+        return alias if page and identify_url(page).video_id == alias else None
+    except IngestError:
+        return None
+
+
+def only_video(video_id: str, url: str, alias: str) -> str | None:
+    """The URL of the video that a list on YouTube, or a channel's live page, holds now and alone, which is `alias`.
+
+    None where `alias` is just another name of the video itself. A list with one video today has two tomorrow, so the
+    list's identity (`video_id`, at `url`) must never become that video's.
+    """
+    host = urlsplit(url).hostname or ""
+    if not _is_host(host, *_YOUTUBE_HOSTS) or _YOUTUBE_VIDEO.fullmatch(video_id):
+        return None
+    found = _YOUTUBE_VIDEO.fullmatch(alias)
+    return f"https://www.youtube.com/watch?v={found[1]}" if found else None
+
+
+def _source_of(extractor: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", extractor.lower()) or "site"
 
 
 def _split(url: str) -> SplitResult:
@@ -98,11 +134,9 @@ def _split(url: str) -> SplitResult:
     text = url.strip()
     scheme = text.partition(":")[0].lower()
     if scheme == "s3":
-        raise permanent(
-            "unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url."
-        )
+        raise failure("unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url.")
     if scheme not in _DEFAULT_PORTS or ":" not in text:
-        raise permanent(
+        raise failure(
             "unsupported_scheme",
             "The source must be an http, https or s3 URL; for a local file use `narralytica-ingest submit FILE`.",
         )
@@ -128,25 +162,61 @@ def _split(url: str) -> SplitResult:
 
 def _youtube(parts: SplitResult, host: str) -> Identity | None:
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
-    query = parse_qs(parts.query)
+    query = parse_qs(parts.query or parts.fragment.removeprefix("!"))
     first = segments[0].lower() if segments else ""
     if host == "youtu.be":
-        named = segments[0] if segments else None
-    elif "v" in query and first in ("watch", "watch_popup", "playlist", ""):
-        named = query["v"][0]
-    elif first in _YOUTUBE_VIDEO_PATHS and len(segments) > 1 and segments[1] != "videoseries":
-        named = segments[1]
-    elif "list" in query or first in _YOUTUBE_LIST_PATHS or first.startswith("@"):
-        raise permanent(
-            "playlist_not_supported",
-            "This is a YouTube playlist or channel, not a video: submit the URLs of its videos one by one.",
-        )
-    else:
+        return _youtube_video(segments[0] if segments else "")
+    if "v" in query and first in _YOUTUBE_WATCH_PATHS:
+        return _youtube_video(query["v"][0])
+    if first in _YOUTUBE_VIDEO_PATHS and len(segments) > 1 and segments[1] not in _YOUTUBE_NO_VIDEOS:
+        return _youtube_video(segments[1])
+    if "list" in query:
+        return _youtube_list(query["list"][0])
+    if _YOUTUBE_WRAPPERS.get(first) in query:
+        return _youtube_wrapped(query[_YOUTUBE_WRAPPERS[first]][0])
+    if segments[1:2] == ["live_stream"]:
+        return _youtube_channel(["channel", query.get("channel", [""])[0], "live"])
+    return _youtube_channel(segments)
+
+
+def _youtube_video(named: str) -> Identity | None:
+    found = _YOUTUBE_ID.match(named)
+    if found is None:
+        raise failure("invalid_url", "This YouTube URL holds no valid video id (11 characters): check the URL.")
+    return _on_youtube(found[0], f"watch?v={found[0]}", found[0])
+
+
+def _youtube_list(named: str) -> Identity | None:
+    return _on_youtube(f"list-{named}", f"playlist?list={named}", named) if SAFE_ID.fullmatch(named) else None
+
+
+def _youtube_channel(segments: list[str]) -> Identity | None:
+    """`/@handle`, `/channel/UC…`, `/c/name`, `/user/name`, each perhaps with a tab, which is a list of its own."""
+    kind = "handle" if segments and segments[0].startswith("@") else segments[0].lower() if segments else ""
+    names = [segments[0][1:], *segments[1:]] if kind == "handle" else segments[1:]
+    tab = f"{names[1].lower()}-of-" if len(names) > 1 else ""
+    if kind not in (*_YOUTUBE_CHANNEL_PATHS, "handle") or not names or len(names) > 2:
         return None
-    if named is None or not _YOUTUBE_ID.fullmatch(named):
-        raise permanent("invalid_url", "This YouTube URL holds no valid video id (11 characters): check the URL.")
+    if not SAFE_ID.fullmatch(names[0]) or (tab and names[1].lower() not in _YOUTUBE_TABS):
+        return None
+    where = "/".join([f"@{names[0]}" if kind == "handle" else f"{kind}/{names[0]}", *names[1:]])
+    return _on_youtube(f"{tab}{kind}-{names[0]}", where, names[0])
+
+
+def _youtube_wrapped(target: str) -> Identity | None:
+    """The video of a link that leads on to one, as mails and consent pages have them; one layer, not any number."""
+    inner = urljoin("https://www.youtube.com/", target)
+    if any(f"/{wrapper}?" in inner for wrapper in _YOUTUBE_WRAPPERS):
+        return None
+    found = identify_url(inner)
+    return found if found.source == "youtube" else None
+
+
+def _on_youtube(name: str, where: str, source_id: str) -> Identity | None:
+    if name != source_id and len(name) == 11:  # it would look like a video's
+        return None
     return Identity(
-        f"youtube-{named}", "youtube", named, f"https://www.youtube.com/watch?v={named}", None, "www.youtube.com"
+        f"youtube-{name}", "youtube", source_id, f"https://www.youtube.com/{where}", None, "www.youtube.com"
     )
 
 
@@ -160,10 +230,19 @@ def _vimeo(parts: SplitResult) -> Identity | None:
     return Identity(f"vimeo-{match['id']}", "vimeo", match["id"], url, None, "vimeo.com")
 
 
+def _site(parts: SplitResult, host: str) -> Identity | None:
+    """A site whose URLs name the video. What is fetched is the URL as it was given."""
+    named = known_site(parts)
+    if named is None:
+        return None
+    extractor, source_id = named
+    return Identity(alias_of(extractor, source_id), _source_of(extractor), source_id, urlunsplit(parts), None, host)
+
+
 def _web(parts: SplitResult, host: str) -> Identity:
     """A URL of no known site: the hash of its canonical form. What is fetched is the URL as it was given."""
     kept = [
-        pair for pair in parts.query.split("&") if not _TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]).lower())
+        pair for pair in parts.query.split("&") if not TRACKING.fullmatch(unquote_plus(pair.partition("=")[0]).lower())
     ]
     try:
         canonical = canonicalize_url(urlunsplit(parts._replace(query="&".join(kept))), keep_fragments=True)
@@ -186,4 +265,4 @@ def _digest(text: str) -> str:
 
 
 def _invalid_url() -> Exception:
-    return permanent("invalid_url", "This is not a valid URL: it must look like https://host/path, without spaces.")
+    return failure("invalid_url", "This is not a valid URL: it must look like https://host/path, without spaces.")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from narralytica_ingest.failures import FailureClass, IngestError, permanent, transient
+from narralytica_ingest.failures import IngestError, failure
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,8 @@ class RemoteFile:
     @classmethod
     def of(cls, status: int, headers: Any) -> "RemoteFile":
         """From a response's status and headers (a mapping whose `get` ignores case)."""
-        length = headers.get("Content-Length")
-        if status == 206:
-            match = re.fullmatch(r"bytes \d+-\d+/(\d+)", (headers.get("Content-Range") or "").strip())
-            length = match[1] if match else None
+        span = _span(headers) if status == 206 else None
+        length = headers.get("Content-Length") if status != 206 else span[2] if span else None
         return cls(
             headers.get("ETag"), headers.get("Last-Modified"), int(length) if length and length.isdigit() else None
         )
@@ -35,35 +33,53 @@ class RemoteFile:
     @property
     def validator(self) -> str | None:
         """What `If-Range` may carry: a strong ETag, else the date; None when nothing proves that two reads match."""
-        if self.etag is not None:
-            return None if self.etag.startswith("W/") else self.etag
+        if self.etag is not None and not self.etag.startswith("W/"):
+            return self.etag
         return self.last_modified
 
+    @property
+    def is_proof(self) -> bool:
+        """Whether a later response can be proven to be of the same file."""
+        return self.validator is not None and self.length is not None
 
-def check_piece(asked: str, status: int, headers: Any, first: RemoteFile) -> None:
-    """Whether a piece (`Range: bytes=a-b`) is of the same file as the first answer.
 
-    A piece cannot start over, so otherwise the attempt ends: IngestError `source_changed` (restart), or
-    `ranges_ignored` (permanent) where the whole file came instead.
-    """
-    if status == 206:
-        later = RemoteFile.of(status, headers)
-        if later.length in (first.length, None) and (later.etag, later.last_modified) == (
-            first.etag,
-            first.last_modified,
-        ):
-            return
-    elif asked.startswith("bytes=0-"):
-        return
-    else:
-        raise permanent(
-            "ranges_ignored",
-            "The source's playlist needs parts of a file, but its server sends whole files: upload it.",
-        )
-    raise IngestError(
-        FailureClass.RESTART,
+@dataclass(frozen=True)
+class Answer:
+    """Which bytes (`start` to before `stop`) of which file a response brings; `stop` None: to the end, unannounced."""
+
+    file: RemoteFile
+    start: int
+    stop: int | None
+
+    @classmethod
+    def of(cls, status: int, headers: Any) -> "Answer | None":
+        """From a response's status and headers; None where a partial answer does not say which part it is."""
+        file = RemoteFile.of(status, headers)
+        if status != 206:
+            return cls(file, 0, file.length)
+        span = _span(headers)
+        return cls(file, span[0], span[1] + 1) if span and span[0] <= span[1] else None
+
+
+def _span(headers: Any) -> tuple[int, int, str] | None:
+    """First byte, last byte and the whole file's length, which may be `*`."""
+    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", (headers.get("Content-Range") or "").strip())
+    return (int(match[1]), int(match[2]), match[3]) if match else None
+
+
+def source_changed() -> IngestError:
+    """The pieces fetched so far and those to come are of two files."""
+    return failure(
         "source_changed",
         "The file changed at its source during the transfer: it is fetched again.",
+    )
+
+
+def ranges_ignored() -> IngestError:
+    """The source names parts of a file, and its server does not send parts."""
+    return failure(
+        "ranges_ignored",
+        "The source's playlist needs parts of a file, but its server sends whole files: upload it.",
     )
 
 
@@ -71,7 +87,7 @@ def require_known_end(headers: Any) -> None:
     """Refuses an answer whose cut would go unnoticed. Raises IngestError `length_unknown` (transient)."""
     chunked = "chunked" in (headers.get("Transfer-Encoding") or "").lower()
     if not chunked and (headers.get("Content-Length") is None or headers.get("Content-Encoding")):
-        raise transient(
+        raise failure(
             "length_unknown",
             "The source does not say how long the file is, so a cut would go unnoticed: use a server that sends "
             "Content-Length, or upload the file.",

@@ -4,9 +4,13 @@ What belongs here: pure functions over yt-dlp's (already sanitised) dictionary. 
 request data are dropped by naming what is kept.
 """
 
+import math
+import re
 from collections.abc import Mapping, Set
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit, urlunsplit
+
+from narralytica_ingest.sources.formats import audio_languages, spoken_language
 
 _FACTS = [
     "id",
@@ -36,10 +40,8 @@ _FACTS = [
     "modified_date",
     "modified_timestamp",
     "duration",
-    "chapters",
     "tags",
     "categories",
-    "language",
     "license",
     "location",
     "age_limit",
@@ -103,6 +105,10 @@ _FORMAT_FACTS = [
 def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
     """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages.
 
+    `language` is that of the chosen sound, `audio_languages` are all in which the source offers sound, and `formats`
+    the chosen formats (one that holds both picture and sound stands at the top itself). Chapters have `start_time` and
+    `end_time` (seconds) and a `title`.
+
     `changed_at` are the Last-Modified times (epoch seconds) of what was fetched: for a bare file or manifest yt-dlp
     gives that as the time of publication, of which it says nothing.
     """
@@ -113,12 +119,41 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
     for name in ("webpage_url", "original_url"):
         if name in kept:
             kept[name] = _without_login(str(kept[name]))
+    if (language := spoken_language(info)) is not None:
+        kept["language"] = language
+    if languages := audio_languages(info.get("formats") or ()):
+        kept["audio_languages"] = languages
+    if chapters := _chapters(info.get("chapters")):
+        kept["chapters"] = chapters
     kept["formats"] = [_format_facts(each) for each in info.get("requested_formats") or ()]
     kept["subtitles"] = sorted(name for name in info.get("subtitles") or () if name != "live_chat")
     kept["automatic_captions"] = sorted(info.get("automatic_captions") or ())
     if info.get("thumbnail"):
         kept["thumbnail"] = _without_query(str(info["thumbnail"]))
     return kept
+
+
+def _chapters(value: object) -> list[dict[str, Any]]:
+    """What of the chapters is in order: those with a start, in time, and no more than their three facts."""
+    chapters = [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []
+    timed = [each for each in chapters if _is_time(each.get("start_time"))]
+    return [
+        {
+            "start_time": each["start_time"],
+            "end_time": end if _is_time(end := each.get("end_time")) and end >= each["start_time"] else None,
+            "title": _title(each.get("title")),
+        }
+        for each in sorted(timed, key=lambda each: float(each["start_time"]))
+    ]
+
+
+def _title(value: object) -> str | None:
+    """A chapter's title; yt-dlp fills in what has none."""
+    return str(value) if value and not re.fullmatch(r"<Untitled Chapter \d+>", str(value)) else None
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _format_facts(chosen: Mapping[str, Any]) -> dict[str, Any]:

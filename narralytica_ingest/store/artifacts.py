@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from narralytica_ingest.store import breaker
 from narralytica_ingest.store.database import Connection, Row, as_jsonb
 from narralytica_ingest.store.leases import Lease, fence
 
@@ -116,6 +117,7 @@ UPDATE ingest_jobs j
  WHERE v.video_id = j.video_id AND v.video_id = ANY(%(video_ids)s)
    AND ((j.status = 'running' AND j.run_id = v.lease_run_id)
         OR (j.status = 'queued' AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb))
+RETURNING j.outcome, j.source_host
 """
 
 _DROP_OLD_FILES = """
@@ -132,10 +134,16 @@ DELETE FROM video_metadata m USING videos v
 def complete(connection: Connection, leases: Collection[Lease]) -> None:
     """Makes the videos ready whose generation is whole, and their jobs succeeded; the trigger announces both.
 
-    The caller holds the fence. Rows of older generations go; their objects are swept when nothing refers to them.
+    The caller holds the fence. Rows of older generations go; their objects are swept when nothing refers to them. The
+    hosts that the videos came from just now are trusted again.
     """
     rows = connection.execute(_COMPLETE, {"video_ids": [lease.video_id for lease in leases]}).fetchall()
+    if not rows:
+        return
     done = {"video_ids": [row["video_id"] for row in rows]}
-    if rows:
-        for statement in (_SUCCEED, _DROP_OLD_FILES, _DROP_OLD_METADATA):
-            connection.execute(statement, done)
+    jobs = connection.execute(_SUCCEED, done).fetchall()
+    for statement in (_DROP_OLD_FILES, _DROP_OLD_METADATA):
+        connection.execute(statement, done)
+    breaker.trust(
+        connection, {job["source_host"] for job in jobs if job["outcome"] == "ingested" and job["source_host"]}
+    )

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from narralytica_ingest.failures import local
+from narralytica_ingest.failures import failure
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -48,10 +48,12 @@ class Database:
         except psycopg.OperationalError as error:
             state = error.sqlstate or "08"
             if state.startswith("40"):
-                raise local("database_conflict", "Two transactions collided in Postgres; it is tried again.") from error
+                raise failure(
+                    "database_conflict", "Two transactions collided in Postgres; it is tried again."
+                ) from error
             if not state.startswith(_AWAY):
                 raise
-            raise local(
+            raise failure(
                 "database_away",
                 f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`.",
             ) from error

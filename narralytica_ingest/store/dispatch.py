@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from narralytica_ingest.store import hosts
 from narralytica_ingest.store.database import Connection, as_jsonb
+from narralytica_ingest.store.hosts import NO_RULES, HostRules
 from narralytica_ingest.store.leases import Lease, fence
 
 # Any constant; one claimer at a time keeps priorities and fairness exact. The unique index is what makes it safe.
@@ -45,12 +47,13 @@ class VideoKey:
 
 @dataclass(frozen=True)
 class Dispatched:
-    """A claimed job: its run key is `job_id:attempt`."""
+    """A claimed job: its run key is `job_id:attempt`. `turn` counts the jobs of its host in flight up to this one."""
 
     job_id: UUID
     attempt: int
     video_id: str
     priority: int
+    turn: int = 1
 
     @property
     def run_key(self) -> str:
@@ -68,13 +71,17 @@ SELECT job_id, attempt, source_url, upload_ref, title, channel, language, option
 
 def unidentified(connection: Connection, limit: int, job_ids: Sequence[UUID] | None = None) -> list[NewJob]:
     """Queued jobs (of all, or of `job_ids`) that still need an identity, most urgent first."""
-    rows = connection.execute(
-        _UNIDENTIFIED, {"limit": limit, "job_ids": None if job_ids is None else list(job_ids)}
-    ).fetchall()
-    return [NewJob(**row) for row in rows]
+    values = {"limit": limit, "job_ids": None if job_ids is None else list(job_ids)}
+    return [NewJob(**row) for row in connection.execute(_UNIDENTIFIED, values).fetchall()]
 
 
-_KNOWN = "SELECT video_id FROM video_aliases WHERE alias = %s"
+# A video that is known by another name is fetched from where its first job said, and that host is the one to mind.
+_KNOWN = """
+SELECT a.video_id, j.source_host FROM video_aliases a LEFT JOIN LATERAL (
+       SELECT source_host FROM ingest_jobs j WHERE j.video_id = a.video_id AND source_host IS NOT NULL
+        ORDER BY created_at LIMIT 1) j ON true
+ WHERE a.alias = %s
+"""
 _ADD_VIDEO = """
 INSERT INTO videos (video_id, source, source_id, source_url, upload_ref, upload_version)
 VALUES (%(video_id)s, %(source)s, %(source_id)s, %(source_url)s, %(upload_ref)s, %(upload_version)s)
@@ -101,7 +108,7 @@ def attach(
     known = connection.execute(_KNOWN, (key.video_id,)).fetchone()
     values: dict[str, Any] = {**vars(key), "job_id": job_id, "force": force, "hints": as_jsonb(dict(hints or {}))}
     if known is not None:
-        values["video_id"] = known["video_id"]
+        values |= {"video_id": known["video_id"], "host": known["source_host"] or key.host}
     else:
         connection.execute(_ADD_VIDEO, values)
     connection.execute(_MERGE_HINTS, values)
@@ -153,10 +160,10 @@ def answer_ready(connection: Connection) -> int:
 
 def answer_dispatched(connection: Connection, job_id: UUID, attempt: int) -> bool:
     """Answers a dispatched job whose video became ready meanwhile, by the UI or a backfill. False if it is not."""
-    if connection.execute(_BACK_TO_QUEUE_IF_READY, (job_id, attempt)).rowcount == 0:
-        return False
-    answer_ready(connection)
-    return True
+    is_ready = connection.execute(_BACK_TO_QUEUE_IF_READY, (job_id, attempt)).rowcount > 0
+    if is_ready:
+        answer_ready(connection)
+    return is_ready
 
 
 _CANCEL_REQUESTED = """
@@ -172,44 +179,61 @@ def cancel_requested(connection: Connection) -> int:
     return connection.execute(_CANCEL_REQUESTED).rowcount
 
 
-# One job per video, none whose video is at work (by a job, the UI or a backfill), urgent first, and within a
-# priority in turns between the source hosts, counting what each has in flight already.
+# Of each host the first in line, as many as it has room for. A job stands back while its video is at work (by a job,
+# the UI or a backfill) or was told to wait, and behind the video's more urgent or older jobs. Urgent ones go first;
+# then hosts take turns. (OFFSET 0: looked up for each job; as joins these take seconds until a table is analyzed.)
 _CLAIM = """
-WITH in_flight AS (
-    SELECT source_host, count(*) AS n FROM ingest_jobs WHERE status IN ('dispatched', 'running') GROUP BY source_host),
-free AS (
-    SELECT DISTINCT ON (j.video_id) j.job_id, j.priority, j.source_host, j.created_at
-      FROM ingest_jobs j JOIN videos v USING (video_id)
-     WHERE j.status = 'queued' AND NOT j.cancel_requested AND (j.not_before IS NULL OR j.not_before <= now())
-       AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
-       AND NOT EXISTS (SELECT FROM ingest_jobs o
-                        WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running'))
-       AND NOT EXISTS (SELECT FROM ingest_jobs o  -- a video that is to be left alone for a while is, by every job
-                        WHERE o.video_id = j.video_id AND o.job_id <> j.job_id AND o.status = 'queued'
-                          AND o.attempt > 0 AND o.not_before > now())
-     ORDER BY j.video_id, j.priority DESC, j.created_at),
-turns AS (
-    SELECT f.job_id, f.priority, f.created_at, coalesce(i.n, 0) + row_number() OVER (
-               PARTITION BY f.priority, f.source_host ORDER BY f.created_at) AS turn
-      FROM free f LEFT JOIN in_flight i ON i.source_host IS NOT DISTINCT FROM f.source_host),
+WITH in_line AS (
+    SELECT j.*, room.n + row_number() OVER (PARTITION BY room.host, j.priority ORDER BY j.created_at) AS turn
+      FROM unnest(%(hosts)s::text[], %(in_flight)s::int[], %(rooms)s::int[]) AS room (host, n, jobs)
+     CROSS JOIN LATERAL (
+        SELECT j.job_id, j.priority, j.created_at FROM ingest_jobs j JOIN videos v USING (video_id)
+         WHERE coalesce(j.source_host, '') = room.host AND j.status = 'queued' AND NOT j.cancel_requested
+           AND (j.not_before IS NULL OR j.not_before <= now())
+           AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
+           AND NOT EXISTS (SELECT FROM ingest_jobs o
+                            WHERE o.video_id = j.video_id AND o.status IN ('dispatched', 'running') OFFSET 0)
+           AND NOT EXISTS (SELECT FROM ingest_jobs o
+                            WHERE o.video_id = j.video_id AND o.finished_at IS NULL AND o.job_id <> j.job_id
+                              AND CASE WHEN o.not_before > now() THEN o.attempt > 0
+                                  ELSE NOT o.cancel_requested AND (-o.priority::bigint, o.created_at, o.job_id)
+                                                                < (-j.priority::bigint, j.created_at, j.job_id) END
+                           OFFSET 0)
+         ORDER BY j.priority DESC, j.created_at LIMIT room.jobs) j),
 chosen AS (
     SELECT job_id FROM ingest_jobs
      WHERE status = 'queued' AND job_id IN (
-           SELECT job_id FROM turns ORDER BY priority DESC, turn, created_at
-            LIMIT greatest(0, %(window)s - (SELECT coalesce(sum(n), 0) FROM in_flight)))
-       FOR UPDATE SKIP LOCKED)
-UPDATE ingest_jobs j
-   SET status = 'dispatched', attempt = j.attempt + 1, dispatched_at = now(), run_id = NULL, heartbeat_at = NULL,
-       not_before = NULL, progress = NULL
-  FROM chosen WHERE j.job_id = chosen.job_id
-RETURNING j.job_id, j.attempt, j.video_id, j.priority
+           SELECT job_id FROM (
+                  SELECT *, row_number() OVER (ORDER BY priority DESC, turn, created_at) AS place FROM in_line)
+            WHERE turn = 1 OR place <= %(open)s ORDER BY place LIMIT %(slots)s) FOR UPDATE SKIP LOCKED),
+claimed AS (
+    UPDATE ingest_jobs j
+       SET status = 'dispatched', attempt = j.attempt + 1, dispatched_at = now(), run_id = NULL, heartbeat_at = NULL,
+           not_before = NULL, progress = NULL
+      FROM chosen WHERE j.job_id = chosen.job_id
+    RETURNING j.job_id, j.attempt, j.video_id, j.source_host)  -- the most urgent first, as Dagster shall have them
+SELECT job_id, attempt, video_id, priority, turn, source_host FROM claimed JOIN in_line USING (job_id)
+ ORDER BY priority DESC, turn, created_at
 """
 
 
-def claim(connection: Connection, window: int) -> list[Dispatched]:
-    """Claims queued jobs until `window` of them are dispatched or running. The claim is the attempt's beginning."""
+def claim(connection: Connection, window: int, rules: HostRules = NO_RULES, reserve: int = 0) -> list[Dispatched]:
+    """Claims queued jobs until `window` of them are dispatched or running. The claim is the attempt's beginning.
+
+    No host gets more than `rules` and its breaker allow. The last `reserve` places of the window are for hosts with
+    nothing in flight: however many jobs busy hosts have, another one's first job is claimed at once.
+    """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CLAIM_LOCK,))
-    rows = connection.execute(_CLAIM, {"window": window}).fetchall()
+    known = hosts.look(connection)
+    slots = max(0, window - sum(host.in_flight for host in known))
+    rooms = {host: host.room(rules.of(host.host))[0] for host in known if host.queued}
+    values = {
+        "hosts": [host.host for host in rooms],
+        "in_flight": [host.in_flight for host in rooms],
+        "rooms": [min(room, slots) for room in rooms.values()],
+    }
+    rows = connection.execute(_CLAIM, values | {"slots": slots, "open": slots - reserve}).fetchall()
+    hosts.started(connection, rules, {row.pop("source_host") for row in rows})
     return [Dispatched(**row) for row in rows]
 
 
@@ -248,7 +272,9 @@ UPDATE videos known SET hints = stray.hints || known.hints
   FROM videos stray WHERE known.video_id = %(known)s AND stray.video_id = %(stray)s
 """
 _MOVE = """
-UPDATE ingest_jobs SET video_id = %(known)s, status = 'queued', run_id = NULL, not_before = NULL, progress = NULL
+UPDATE ingest_jobs SET video_id = %(known)s, status = 'queued', run_id = NULL, not_before = NULL, progress = NULL,
+       source_host = coalesce((SELECT o.source_host FROM ingest_jobs o WHERE o.video_id = %(known)s
+                                  AND o.source_host IS NOT NULL ORDER BY o.created_at LIMIT 1), source_host)
  WHERE video_id = %(stray)s AND status IN ('queued', 'dispatched', 'running')
 """
 _MOVE_ENDED = "UPDATE ingest_jobs SET video_id = %(known)s WHERE video_id = %(stray)s"

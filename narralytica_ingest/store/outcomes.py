@@ -1,6 +1,18 @@
 """How an attempt ends when it does not succeed: the consequences of each failure class, in one place.
 
 The class decides (see `failures.py`): fail now, wait, try again within the budget, or leave the job untouched.
+
+A refusal (`breaker.py`: a rate limit, bot check or captcha) speaks about the whole host. The host cools down until the
+refused job's next try, so that the two always agree, or, where the job ended, for a time that grows with the refusals
+since the last success. For the refused job:
+
+- Where the host cools down already, the attempt began before that and tells nothing new: the job waits, uncharged.
+- A rate limit is charged, and tried again when the source says, else after the cool-down, but at most after
+  REFUSED_DELAY_SECONDS: the oldest job, mostly the refused one, tries the host for all of them, and a source that
+  always refuses ends it within four minutes (4 attempts, 3 waits of 45 s). Only then the host has its long rest.
+- The first bot check or captcha fails its job: somebody must act. At a host that is suspected already it is charged,
+  tried again after the whole cool-down, and fails at the end of its budget. So a check that stays kills neither the
+  queue at once nor a job with every try, and a job that meets one for a reason of its own does not wait for ever.
 """
 
 import random
@@ -10,14 +22,19 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from narralytica_ingest.config import Settings
-from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.failures import FailureClass, IngestError, failure
+from narralytica_ingest.store import breaker
+from narralytica_ingest.store.breaker import Standing, is_refusal
 from narralytica_ingest.store.database import Connection, Row, storable_text
 from narralytica_ingest.store.leases import Lease, release
 
 # How long a job waits for our own disk, database or object store, and for a source that named no time.
 LOCAL_DELAY_SECONDS = 15.0  # doubles with each attempt, to at most:
 LOCAL_MAX_DELAY_SECONDS = 300.0
-NOT_YET_DELAY_SECONDS = 300.0
+NOT_YET_DELAY_SECONDS = 300.0  # doubles with each attempt too, to at most:
+NOT_YET_MAX_DELAY_SECONDS = 3600.0
+# The longest wait of a job whose host named no time: a source that always fails ends its job within four minutes.
+REFUSED_DELAY_SECONDS = 45.0
 MESSAGE_CHARACTERS = 2000
 
 _FINAL = {FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR}
@@ -26,22 +43,34 @@ _UNCOUNTED = {FailureClass.NOT_YET, FailureClass.LOCAL}
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """The budget and the delays (seconds) of attempts that may be repeated."""
+    """The budget and the delays (seconds) of attempts that may be repeated, and the cool-downs of hosts."""
 
     max_attempts: int
     base_seconds: float
     max_seconds: float
     random: Callable[[], float] = random.random
+    cooldown_seconds: float = 60.0
+    cooldown_max_seconds: float = 3600.0
 
     def delay(self, failures: int) -> float:
         """Exponential backoff after the `failures`-th failure, with up to a quarter of jitter on top."""
         plain = min(self.max_seconds, self.base_seconds * 2.0 ** (max(failures, 1) - 1))
         return plain * (1 + self.random() / 4)
 
+    def cooldown(self, refusals: int) -> float:
+        """How long (seconds) a host cools down at the `refusals`-th refusal since its last success."""
+        return min(self.cooldown_max_seconds, self.cooldown_seconds * 2.0 ** min(max(refusals, 1) - 1, 60))
+
 
 def retry_policy(settings: Settings) -> RetryPolicy:
     """The budget and the delays as the settings have them."""
-    return RetryPolicy(settings.max_attempts, settings.retry_base_seconds, settings.retry_max_seconds)
+    return RetryPolicy(
+        settings.max_attempts,
+        settings.retry_base_seconds,
+        settings.retry_max_seconds,
+        cooldown_seconds=settings.host_cooldown_seconds,
+        cooldown_max_seconds=settings.host_cooldown_max_seconds,
+    )
 
 
 @dataclass(frozen=True)
@@ -54,30 +83,64 @@ class Verdict:
 
 
 def decide(
-    error: IngestError, failures: int, max_attempts: int | None, policy: RetryPolicy, now: datetime, attempt: int = 1
+    error: IngestError,
+    failures: int,
+    max_attempts: int | None,
+    policy: RetryPolicy,
+    now: datetime,
+    attempt: int = 1,
+    host: Standing | None = None,
 ) -> Verdict:
-    """The verdict on a job that had `failures` failures before this one. Pure."""
+    """The verdict on a job that had `failures` failures before this one. Pure. `host` is given for a refusal."""
     kind = error.failure_class
     if kind is FailureClass.CANCELED:
         return Verdict("canceled", failures, None)
-    if kind in _FINAL:
-        return Verdict("failed", failures + 1, None)
     if kind in _UNCOUNTED:
-        local_delay = min(LOCAL_MAX_DELAY_SECONDS, LOCAL_DELAY_SECONDS * 2.0 ** min(max(attempt, 1) - 1, 10))
-        delay = local_delay if kind is FailureClass.LOCAL else NOT_YET_DELAY_SECONDS
-        return Verdict("queued", failures, error.retry_at or now + timedelta(seconds=delay))
-    if failures + 1 >= (max_attempts or policy.max_attempts):
+        return Verdict("queued", failures, error.retry_at or now + timedelta(seconds=_uncounted_delay(kind, attempt)))
+    if host is not None and host.cool_until is not None and host.cools(now):
+        return Verdict("queued", failures, max(host.cool_until, error.retry_at or now))
+    suspected = host is not None and host.refusals > 0
+    if (kind in _FINAL and not suspected) or failures + 1 >= (max_attempts or policy.max_attempts):
         return Verdict("failed", failures + 1, None)
-    return Verdict("queued", failures + 1, error.retry_at or now + timedelta(seconds=policy.delay(failures + 1)))
+    delay = policy.delay(failures + 1) if host is None else _refused_delay(kind, host, policy)
+    return Verdict("queued", failures + 1, error.retry_at or now + timedelta(seconds=delay))
+
+
+def _uncounted_delay(kind: FailureClass, attempt: int) -> float:
+    """Seconds until a job that waits for us or for its time is tried again: twice as long with each attempt."""
+    first, most = (
+        (LOCAL_DELAY_SECONDS, LOCAL_MAX_DELAY_SECONDS)
+        if kind is FailureClass.LOCAL
+        else (NOT_YET_DELAY_SECONDS, NOT_YET_MAX_DELAY_SECONDS)
+    )
+    return min(most, first * 2.0 ** min(max(attempt, 1) - 1, 10))
+
+
+def _refused_delay(kind: FailureClass, host: Standing, policy: RetryPolicy) -> float:
+    cooldown = policy.cooldown(host.refusals + 1)
+    return cooldown if kind in _FINAL else min(cooldown, REFUSED_DELAY_SECONDS)
+
+
+def cool_until(
+    error: IngestError, verdict: Verdict | None, policy: RetryPolicy, now: datetime, host: Standing
+) -> datetime:
+    """Until when a refusal cools its host: until the job's next try, or, where it has none, for the whole cool-down."""
+    if verdict is not None and verdict.not_before is not None:
+        return verdict.not_before
+    own = now + timedelta(seconds=policy.cooldown(host.refusals + 1))
+    return max(own, error.retry_at or own)
 
 
 _JOB_OF_RUN = """
-SELECT job_id, attempt, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, source_host, failures, max_attempts, cancel_requested FROM ingest_jobs
  WHERE run_id = %s AND status = 'running' FOR UPDATE
 """
 _JOB = """
-SELECT job_id, attempt, video_id, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, video_id, source_host, failures, max_attempts, cancel_requested FROM ingest_jobs
  WHERE job_id = %s AND attempt = %s AND status = ANY(%s) FOR UPDATE
+"""
+_HOST_OF_VIDEO = """
+SELECT source_host FROM ingest_jobs WHERE video_id = %s AND source_host <> '' ORDER BY created_at DESC LIMIT 1
 """
 _APPLY = """
 UPDATE ingest_jobs
@@ -128,8 +191,8 @@ def end_run(connection: Connection, lease: Lease, error: IngestError, policy: Re
     verdict = None
     if job is not None:
         verdict = _apply(connection, job["job_id"], lease.video_id, job, error, policy, lease.run_id)
-    elif error.failure_class in _FINAL:
-        connection.execute(_VIDEO, _error(error) | {"video_id": lease.video_id, "video_status": "failed"})
+    else:
+        _apply_without_job(connection, lease.video_id, error, policy)
     release(connection, [lease])
     return verdict
 
@@ -180,9 +243,11 @@ def _apply(
     policy: RetryPolicy,
     run_id: str | None,
 ) -> Verdict:
+    now, refusal = datetime.now(UTC), error
+    host = breaker.standing(connection, job["source_host"]) if is_refusal(error) and job["source_host"] else None
     if job["cancel_requested"]:
         error = canceled()
-    verdict = decide(error, job["failures"], job["max_attempts"], policy, datetime.now(UTC), job["attempt"])
+    verdict = decide(error, job["failures"], job["max_attempts"], policy, now, job["attempt"], host)
     values = {
         **vars(verdict),
         "job_id": job_id,
@@ -196,9 +261,34 @@ def _apply(
         connection.execute(_VIDEO, values)
         if verdict.status in ("failed", "canceled"):
             connection.execute(_DROP_UNFINISHED, values)
-        if error.failure_class in _FINAL:
+        if error.failure_class in _FINAL and verdict.status == "failed":
             connection.execute(_WAITING_SHARE_VERDICT, values)
+    if host is not None:
+        _cool(connection, job["source_host"], host, refusal, verdict, policy, now)
     return verdict
+
+
+def _apply_without_job(connection: Connection, video_id: str, error: IngestError, policy: RetryPolicy) -> None:
+    """A run of the UI or a backfill has no job to judge, but what it met is true of the video and of the host."""
+    if error.failure_class in _FINAL:
+        connection.execute(_VIDEO, _error(error) | {"video_id": video_id, "video_status": "failed"})
+    found = connection.execute(_HOST_OF_VIDEO, (video_id,)).fetchone() if is_refusal(error) else None
+    if found is not None:
+        standing = breaker.standing(connection, found["source_host"])
+        _cool(connection, found["source_host"], standing, error, None, policy, datetime.now(UTC))
+
+
+def _cool(
+    connection: Connection,
+    name: str,
+    host: Standing,
+    refusal: IngestError,
+    verdict: Verdict | None,
+    policy: RetryPolicy,
+    now: datetime,
+) -> None:
+    until = cool_until(refusal, verdict, policy, now, host)
+    breaker.cool(connection, name, until, _error(refusal), counts=not host.cools(now))
 
 
 def _error(error: IngestError) -> dict[str, object]:
@@ -208,4 +298,4 @@ def _error(error: IngestError) -> dict[str, object]:
 
 def canceled() -> IngestError:
     """The verdict of a job that a person ended."""
-    return IngestError(FailureClass.CANCELED, "canceled", "Canceled on request; `retry` starts it again.")
+    return failure("canceled", "Canceled on request; `retry` starts it again.")

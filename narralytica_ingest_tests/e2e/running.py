@@ -79,6 +79,22 @@ class Running:
         )
         return [self.job(each) for each in job_ids]
 
+    def wait_for_bytes(self, job_id: UUID, size: int = 1) -> Row:
+        """Waits until the job's download has so many bytes, and returns its row."""
+        self.wait_for("the download", lambda: (self.job(job_id)["progress"] or {}).get("bytes", 0) >= size)
+        return self.job(job_id)
+
+    def cancel(self, job_id: UUID) -> None:
+        """Asks for a cancel as the API does."""
+        self.database.all("UPDATE ingest_jobs SET cancel_requested = true WHERE job_id = %s RETURNING 1", (job_id,))
+
+    def partitions(self) -> set[str]:
+        """The videos that Dagster shows."""
+        rows = self.database.all(
+            "SELECT partition FROM dagster.dynamic_partitions WHERE partitions_def_name = 'videos'"
+        )
+        return {row["partition"] for row in rows}
+
     def objects(self) -> dict[str, int]:
         """Keys and sizes of everything in the media bucket."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.settings.s3_bucket)
@@ -133,6 +149,14 @@ class Running:
             __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
         answer = self.graphql(query, id=run_id)["terminateRun"]
         assert answer["__typename"] == "TerminateRunSuccess", answer
+
+    def kill_worker(self) -> None:
+        """Kills the worker and every run in it, as a machine does that loses its power."""
+        worker = self.worker()
+        processes = [*worker.children(recursive=True), worker]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes, timeout=5)
 
     def worker(self) -> psutil.Process:
         """The Celery worker's main process."""

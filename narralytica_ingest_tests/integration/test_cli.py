@@ -19,7 +19,7 @@ import pytest
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.object_store.client import make_client
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.database import Connection, Database
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -275,6 +275,113 @@ def test_cancel_and_retry_say_what_really_happened(settings: Settings, database:
     assert "no job id" in cli("cancel", "7").sentence
 
 
+# ---- playlists -----------------------------------------------------------------------------------------------------
+
+
+def add_playlist(database: Database, statuses: Sequence[str]) -> tuple[str, list[str]]:
+    """A job that was expanded, with children in these states. Returns the parent and the children."""
+    with database.transaction() as connection:
+        parent = connection.execute(
+            "INSERT INTO ingest_jobs (source_url, status, outcome, finished_at, playlist)"
+            " VALUES ('https://example.com/list', 'succeeded', 'expanded', now(), %s) RETURNING job_id",
+            (json.dumps({"title": "Talks", "videos": len(statuses), "more": True, "skipped": 0}),),
+        ).fetchone()
+        assert parent is not None
+        children = [add_child(connection, parent["job_id"], number, each) for number, each in enumerate(statuses)]
+    return str(parent["job_id"]), children
+
+
+def add_child(connection: Connection, parent: object, number: int, status: str) -> str:
+    row = connection.execute(
+        "INSERT INTO ingest_jobs (parent_job_id, source_url, title, status, outcome, finished_at, error_class,"
+        " error_code, error_message) VALUES (%(parent)s, %(url)s, %(title)s, %(status)s,"
+        " CASE WHEN %(status)s = 'succeeded' THEN 'ingested' END,"
+        " CASE WHEN %(status)s <> 'queued' THEN now() END, 'permanent', 'removed', 'The video was removed.')"
+        " RETURNING job_id",
+        {"parent": parent, "url": f"https://example.com/{number}", "title": f"Talk {number}", "status": status},
+    ).fetchone()
+    assert row is not None
+    return str(row["job_id"])
+
+
+def test_a_playlists_job_shows_how_its_children_fare_and_which_failed(settings: Settings, database: Database) -> None:
+    parent, children = add_playlist(database, ["succeeded", "failed", "queued"])
+    shown = cli("show", parent).out
+    for expected in ("Talks", "3 videos; the limit leaves others out", "1 of 3 ready, 1 failed", "Talk 1: removed"):
+        assert expected in shown
+    assert children[1] in shown
+    counts = cli("show", parent, "--json").json["children"]
+    assert (counts["jobs"], counts["succeeded"], counts["failed"], counts["queued"]) == (3, 1, 1, 1)
+    assert [each["job_id"] for each in counts["failures"]] == [children[1]]
+    assert "expanded: 1 of 3 ready, 1 failed" in cli("jobs").out
+    assert {each["job_id"] for each in cli("jobs", "--parent", parent, "--json").json} == set(children)
+    assert "children" not in cli("show", children[0], "--json").json
+
+
+def test_cancel_and_retry_of_a_playlist_reach_its_jobs_and_say_how_many(settings: Settings, database: Database) -> None:
+    parent, children = add_playlist(database, ["succeeded", "failed", "queued", "queued"])
+    assert "had 2 jobs to cancel. Now: 1 of 4 ready, 1 failed, 2 canceled." in cli("cancel", parent).out
+    assert "nothing to cancel" in cli("cancel", parent).sentence
+    assert "has 3 jobs queued again" in cli("retry", parent).out
+    assert "--force lists the playlist again" in cli("retry", parent).sentence
+    states = {str(row["job_id"]): row["status"] for row in database.all("SELECT job_id, status FROM ingest_jobs")}
+    assert [states[each] for each in (parent, *children)] == ["succeeded", "succeeded", "queued", "queued", "queued"]
+    assert "is queued again (it was succeeded)" in cli("retry", parent, "--force").out
+    assert database.all("SELECT options FROM ingest_jobs WHERE parent_job_id IS NULL") == [{"options": {}}]
+
+
+@pytest.mark.parametrize(("last", "code"), [("succeeded", 0), ("canceled", 1)])
+def test_wait_follows_a_playlists_jobs_to_their_end(
+    settings: Settings, database: Database, last: str, code: int
+) -> None:
+    def play() -> None:
+        while not (rows := database.all("SELECT job_id FROM ingest_jobs WHERE video_id IS NOT NULL")):
+            time.sleep(0.05)
+        parent = str(rows[0]["job_id"])
+        with database.transaction() as connection:
+            connection.execute('UPDATE ingest_jobs SET playlist = \'{"title": "T", "videos": 2, "more": false}\'')
+            connection.execute("UPDATE ingest_jobs SET playlist = playlist || '{\"skipped\": 0}'")
+            connection.execute("UPDATE ingest_jobs SET status = 'succeeded', outcome = 'expanded', finished_at = now()")
+            children = [add_child(connection, parent, number, "queued") for number in range(2)]
+        time.sleep(1)
+        for child, status in zip(children, ("succeeded", last), strict=True):
+            set_status(database, child, status, "ingested" if status == "succeeded" else None)
+
+    thread = threading.Thread(target=play)
+    thread.start()
+    said = cli("submit", "https://example.com/list", "--wait")
+    thread.join()
+    assert said.code == code
+    assert "example.com/list: succeeded (expanded): 0 of 2 ready" in said.err
+    assert f"example.com/1: {last}" in said.err
+    assert "2 videos" in said.out
+
+
+def test_submit_hands_its_wishes_to_the_job(settings: Settings, database: Database) -> None:
+    wishes = (
+        "--max-height",
+        "720",
+        "--format",
+        "best",
+        "--max-duration",
+        "60",
+        "--max-bytes",
+        "9",
+        "--playlist-limit",
+        "5",
+    )
+    job = cli("submit", "https://example.com/a.mp4", *wishes, "--json").json[0]["job"]
+    assert job["options"] == {
+        "max_height": 720,
+        "format": "best",
+        "max_duration_seconds": 60.0,
+        "max_bytes": 9,
+        "playlist_limit": 5,
+    }
+    assert job["status"] == "queued"
+    assert cli("submit", "https://example.com/a.mp4", "--playlist-limit", "0").code == 2
+
+
 # ---- services ------------------------------------------------------------------------------------------------------
 
 
@@ -311,7 +418,8 @@ def test_doctor_tries_every_part_and_says_how_to_mend_a_bad_one(
     good = cli("doctor", "--json")
     assert good.code == 0, good.out
     names = [check["name"] for check in good.json["checks"]]
-    assert names == ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "deno", "yt-dlp", "disk", "up"]
+    machine = ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "yt-dlp"]
+    assert names == [*machine, "deno", "cookies", "proxy", "PO tokens", "impersonate", "disk", "up"]
     monkeypatch.setenv("NARRALYTICA_S3_BUCKET", "no-such-bucket")
     monkeypatch.setenv("NARRALYTICA_FFMPEG", "/no/such/ffmpeg")
     bad = cli("doctor", "--json")

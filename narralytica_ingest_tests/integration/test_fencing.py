@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from narralytica_ingest.failures import FailureClass, IngestError, permanent, transient
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes, upkeep
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import VideoKey
@@ -35,7 +35,7 @@ def test_a_run_that_lost_its_lease_can_write_nothing(database: Database) -> None
     with pytest.raises(LeaseLost), database.transaction() as connection:
         artifacts.commit_metadata(connection, {zombie.video_id: zombie}, [metadata_row(zombie)])
     with database.transaction() as connection:
-        assert outcomes.end_run(connection, zombie, permanent("not_found", "Gone."), POLICY) is None
+        assert outcomes.end_run(connection, zombie, failure("not_found", "Gone."), POLICY) is None
         assert video(connection)["status"] == "pending"
         assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 0}
 
@@ -59,7 +59,7 @@ def test_a_silent_run_is_found_and_its_job_queued_again(database: Database) -> N
     with database.transaction() as connection:
         lost = upkeep.silent_jobs(connection)
         assert [each.job_id for each in lost] == [job_id]
-        outcomes.end_attempt(connection, lost[0].job_id, lost[0].attempt, transient("worker_lost", "Died."), POLICY)
+        outcomes.end_attempt(connection, lost[0].job_id, lost[0].attempt, failure("worker_lost", "Died."), POLICY)
         assert upkeep.clear_expired_leases(connection) == {"web-v": "run-1"}
         row = job(connection, job_id)
         assert (row["status"], row["failures"], row["error_code"]) == ("queued", 1, "worker_lost")
@@ -71,7 +71,9 @@ def test_the_end_of_an_earlier_attempt_does_not_touch_a_later_one(database: Data
         job_id = submit(connection)
         claimed, lease = start(connection)
         outcomes.end_run(connection, lease, IngestError(FailureClass.LOCAL, "code", "Later."), POLICY)
-        late = outcomes.end_attempt(connection, job_id, claimed.attempt, permanent("late", "Late."), POLICY)
+        late = outcomes.end_attempt(
+            connection, job_id, claimed.attempt, IngestError(FailureClass.PERMANENT, "late", "Late."), POLICY
+        )
         assert late is None
         assert job(connection, job_id)["status"] == "queued"
 

@@ -35,6 +35,12 @@ def job(database: Database, job_id: UUID) -> dict[str, Any]:
         ({"source_url": "http://host/", "options": '{"max_height": "abc"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"force": "yes"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"colour": "red"}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"format": ""}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": f'{{"format": "{"b" * 201}"}}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"max_duration_seconds": 0}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"max_duration_seconds": "60"}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"max_bytes": 1.5}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"playlist_limit": true}'}, "invalid_options"),
     ],
 )
 def test_a_bad_job_fails_at_once_with_advice_and_a_good_one_beside_it_goes_on(
@@ -47,6 +53,28 @@ def test_a_bad_job_fails_at_once_with_advice_and_a_good_one_beside_it_goes_on(
     assert (row["status"], row["error_class"], row["error_code"]) == ("failed", "permanent", code)
     assert len(row["error_message"].split()) > 5
     assert job(database, good)["video_id"].startswith("web-")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        '{"max_duration_seconds": 60, "max_bytes": 1000000, "playlist_limit": 3}',
+        '{"format": "bestaudio/best[height<=480]"}',
+    ],
+)
+def test_what_a_job_may_wish_is_taken(
+    settings: Settings, endpoints: Endpoints, database: Database, options: str
+) -> None:
+    wishing = insert(database, source_url="http://host/clip.mp4", options=options)
+    Intake(settings, endpoints).admit()
+    assert job(database, wishing)["video_id"] is not None
+
+
+def test_a_playlist_is_admitted_like_any_video(settings: Settings, endpoints: Endpoints, database: Database) -> None:
+    listed = insert(database, source_url="https://www.youtube.com/playlist?list=PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf")
+    Intake(settings, endpoints).admit()
+    row = job(database, listed)
+    assert (row["status"], row["video_id"]) == ("queued", "youtube-list-PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf")
 
 
 def test_hints_are_stored_in_the_form_of_metadata(settings: Settings, endpoints: Endpoints, database: Database) -> None:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from narralytica_ingest.failures import IngestError, permanent, transient
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import dispatch, jobs, leases, outcomes
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import VideoKey
@@ -148,7 +148,7 @@ def test_a_failure_of_a_job_that_was_canceled_counts_as_the_cancel(database: Dat
         job_id = submit(connection)
         _, lease = start(connection)
         jobs.cancel(connection, job_id)
-        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        outcomes.end_run(connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY)
         assert job(connection, job_id)["status"] == "canceled"
 
 
@@ -156,7 +156,7 @@ def test_retry_gives_a_fresh_budget_and_a_new_run_key(database: Database) -> Non
     with database.transaction() as connection:
         job_id = submit(connection)
         _, lease = start(connection)
-        outcomes.end_run(connection, lease, permanent("not_found", "Gone."), POLICY)
+        outcomes.end_run(connection, lease, failure("not_found", "Gone."), POLICY)
         jobs.retry(connection, job_id)
         row = job(connection, job_id)
         assert (row["status"], row["failures"], row["error_code"], row["finished_at"]) == ("queued", 0, None, None)

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from narralytica_ingest.failures import FailureClass, IngestError, permanent, transient
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import artifacts, dispatch, leases, outcomes
 from narralytica_ingest.store.database import Database
 from narralytica_ingest_tests.job_table import (
@@ -82,7 +82,7 @@ def test_a_forced_job_that_fails_leaves_the_video_ready_as_it_was(database: Data
         submit(connection, force=True)
         _, lease = start(connection, "run-2")
         artifacts.commit_media_files(connection, lease, [media_file("raw_video", "b" * 64)])
-        outcomes.end_run(connection, lease, permanent("not_found", "Gone."), POLICY)
+        outcomes.end_run(connection, lease, failure("not_found", "Gone."), POLICY)
         assert video(connection)["status"] == "ready"
         assert connection.execute("SELECT DISTINCT sha256 FROM media_files").fetchall() == [{"sha256": SHA}]
 
@@ -95,7 +95,7 @@ def test_a_permanent_failure_ends_the_job_and_those_that_waited_for_the_same_vid
         first, waiting, other = submit(connection), submit(connection), submit(connection, "other")
         connection.execute("UPDATE ingest_jobs SET priority = 9 WHERE job_id = %s", (first,))
         _, lease = start(connection)
-        outcomes.end_run(connection, lease, permanent("not_found", "The source is gone."), POLICY)
+        outcomes.end_run(connection, lease, failure("not_found", "The source is gone."), POLICY)
         for job_id in (first, waiting):
             row = job(connection, job_id)
             assert (row["status"], row["error_class"], row["error_code"]) == ("failed", "permanent", "not_found")
@@ -112,7 +112,9 @@ def test_transient_failures_wait_longer_each_time_and_end_with_the_budget(databa
             connection.execute("UPDATE ingest_jobs SET not_before = NULL")
             _, lease = start(connection, f"run-{run}")
         with database.transaction() as connection:
-            verdict = outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+            verdict = outcomes.end_run(
+                connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY
+            )
             assert verdict is not None
             seen.append((verdict.status, verdict.failures))
     assert seen == [("queued", 1), ("queued", 2), ("failed", 3)]
@@ -127,7 +129,7 @@ def test_a_waiting_job_takes_over_with_a_budget_of_its_own_when_the_first_is_exh
         connection.execute("UPDATE ingest_jobs SET max_attempts = 1")
         waiting = submit(connection)
         _, lease = start(connection)
-        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        outcomes.end_run(connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY)
         assert job(connection, first)["status"] == "failed"
         assert [each.job_id for each in dispatch.claim(connection, 10)] == [waiting]
 
@@ -151,7 +153,7 @@ def test_after_a_permanent_failure_nothing_of_the_video_is_kept_so_that_a_mended
         submit(connection)
         _, lease = start(connection)
         artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
-        outcomes.end_run(connection, lease, permanent("truncated_media", "Cut off."), POLICY)
+        outcomes.end_run(connection, lease, failure("truncated_media", "Cut off."), POLICY)
         assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 0}
 
 
@@ -160,7 +162,7 @@ def test_what_is_stored_survives_a_transient_failure(database: Database) -> None
         submit(connection)
         _, lease = start(connection)
         artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
-        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        outcomes.end_run(connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY)
         assert connection.execute("SELECT count(*) AS n FROM media_files").fetchone() == {"n": 1}
 
 
@@ -169,7 +171,7 @@ def test_a_forced_job_does_not_build_on_what_was_left_behind_before_it(database:
         submit(connection)
         _, lease = start(connection)
         artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
-        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        outcomes.end_run(connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY)
         connection.execute("UPDATE media_files SET created_at = now() - interval '1 minute'")
         connection.execute("UPDATE ingest_jobs SET status = 'canceled', finished_at = now()")
     with database.transaction() as connection:
@@ -183,7 +185,7 @@ def test_a_waiting_job_does_not_hurry_a_video_that_is_to_be_left_alone(database:
         submit(connection, priority=1)
         waiting = submit(connection)
         _, lease = start(connection)
-        outcomes.end_run(connection, lease, transient("timeout", "No answer."), POLICY)
+        outcomes.end_run(connection, lease, IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), POLICY)
         assert dispatch.claim(connection, 10) == []
         connection.execute("UPDATE ingest_jobs SET not_before = now() - interval '1 s' WHERE job_id <> %s", (waiting,))
         assert len(dispatch.claim(connection, 10)) == 1
@@ -198,7 +200,7 @@ def test_a_forced_failure_does_not_fail_jobs_that_are_content_with_the_ready_vid
         submit(connection, force=True)
         _, lease = start(connection, "run-2")
         content, forced = submit(connection), submit(connection, force=True)
-        outcomes.end_run(connection, lease, permanent("not_found", "Gone."), POLICY)
+        outcomes.end_run(connection, lease, failure("not_found", "Gone."), POLICY)
         assert job(connection, content)["status"] == "queued"
         assert job(connection, forced)["error_code"] == "not_found"
         dispatch.answer_ready(connection)
@@ -209,7 +211,12 @@ def test_an_error_message_with_what_postgres_cannot_store_still_ends_the_job(dat
     with database.transaction() as connection:
         job_id = submit(connection)
         _, lease = start(connection)
-        outcomes.end_run(connection, lease, permanent("code", "NUL \x00 and \ud800 in it." + "x" * 9000), POLICY)
+        outcomes.end_run(
+            connection,
+            lease,
+            IngestError(FailureClass.PERMANENT, "code", "NUL \x00 and \ud800 in it." + "x" * 9000),
+            POLICY,
+        )
         assert job(connection, job_id)["error_message"].startswith("NUL  and  in it.x")
 
 

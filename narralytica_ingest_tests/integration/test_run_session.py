@@ -10,8 +10,9 @@ import dagster as dg
 import pytest
 
 from narralytica_ingest.config import Settings
+from narralytica_ingest.engine.partials import hold_partial
 from narralytica_ingest.engine.run_session import RunInfo, RunSession
-from narralytica_ingest.failures import IngestError, transient
+from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import dispatch as dispatching
 from narralytica_ingest.store import jobs, leases
 from narralytica_ingest.store.database import Database
@@ -97,7 +98,7 @@ def test_the_heartbeat_keeps_the_lease_and_writes_progress(settings: Settings, d
         run.progress("fetch", 10, 100, 5.4)
         time.sleep(3)
         now = row(database, mine.job_id)
-        assert now["progress"] == {"stage": "fetch", "bytes": 10, "total": 100, "rate": 5}
+        assert now["progress"] == {"stage": "fetch", "bytes": 10, "total": 100, "rate": 5, "eta": None}
         with database.transaction() as connection:
             assert leases.take(connection, "thief", ["web-v"], 60) == {}
 
@@ -145,7 +146,7 @@ def test_a_failure_in_a_stage_ends_the_attempt_with_its_verdict_and_leaves_no_sc
         run.take(["web-v"])
         (run.scratch / "part").write_text("half")
         with pytest.raises(dg.Failure, match="No answer"), run.stage("fetch"):
-            raise transient("timeout", "No answer.")
+            raise IngestError(FailureClass.TRANSIENT, "timeout", "No answer.")
         with pytest.raises(LeaseLost):
             run.lease("web-v")
     now = row(database, mine.job_id)
@@ -172,3 +173,68 @@ def test_an_unexpected_error_is_transient_and_a_stopped_worker_costs_no_attempt(
         raise SystemExit
     now = row(database, mine.job_id)
     assert (now["status"], now["failures"], now["error_code"]) == ("queued", 1, "interrupted")
+
+
+@pytest.mark.parametrize(
+    ("failed", "kept"),
+    [
+        (IngestError(FailureClass.TRANSIENT, "timeout", "No answer."), ["part"]),
+        (failure("disk_full", "Full."), ["part"]),
+        (failure("source_changed", "Changed."), []),
+        (failure("not_found", "Gone."), None),
+        (SystemExit(), ["part"]),
+    ],
+    ids=["tried again", "waits", "restart", "failed for good", "worker stopped"],
+)
+def test_an_unfinished_download_is_kept_for_the_next_attempt_alone(
+    settings: Settings, database: Database, failed: BaseException, kept: list[str] | None
+) -> None:
+    expected = SystemExit if isinstance(failed, SystemExit) else dg.Failure
+    with pytest.raises(expected), session(settings, database, dispatched(database)) as run, run.stage("fetch"):
+        run.take(["web-v"])
+        (run.partial_folder("web-v") / "part").touch()
+        raise failed
+    folder = settings.home / "partial" / "web-v"
+    assert (os.listdir(folder) if folder.exists() else None) == kept
+    again = hold_partial(settings.home, "web-v")
+    assert again is not None, "nobody holds it any more"
+    again.close()
+
+
+def test_nothing_is_kept_of_a_download_whose_video_is_ready_or_whose_run_had_no_job(
+    settings: Settings, database: Database
+) -> None:
+    with session(settings, database, dispatched(database)) as run:
+        lease = run.take(["web-v"])["web-v"]
+        (run.partial_folder("web-v") / "part").touch()
+        with database.transaction() as connection:
+            commit_all(connection, lease)
+    assert os.listdir(settings.home / "partial") == []
+    with pytest.raises(dg.Failure), session(settings, database) as by_hand, by_hand.stage("fetch"):
+        by_hand.take(["web-v"])
+        (by_hand.partial_folder("web-v") / "part").touch()
+        raise IngestError(FailureClass.TRANSIENT, "timeout", "No answer.")
+    assert os.listdir(settings.home / "partial") == []
+
+
+def test_a_run_whose_forerunner_still_writes_begins_anew_in_its_own_folder(
+    settings: Settings, database: Database
+) -> None:
+    zombie = hold_partial(settings.home, "web-v")
+    assert zombie is not None
+    (zombie.path / "part").touch()
+    with session(settings, database, dispatched(database)) as run:
+        run.take(["web-v"])
+        folder = run.partial_folder("web-v")
+        assert folder.parent == run.scratch
+        assert os.listdir(folder) == []
+    assert os.listdir(zombie.path) == ["part"]
+    zombie.close()
+
+
+def test_disk_is_set_aside_for_a_run_and_given_back_at_its_end(settings: Settings, database: Database) -> None:
+    with session(settings, database) as one, session(settings, database) as other:
+        one.reserve_disk(1 << 20)
+        with pytest.raises(IngestError, match="disk_full"):
+            other.reserve_disk(1 << 60)
+    assert os.listdir(settings.home / "reservations") == []

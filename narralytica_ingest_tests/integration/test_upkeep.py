@@ -95,3 +95,14 @@ def test_a_terminated_run_that_no_worker_executes_is_canceled(instance: dg.Dagst
     time.sleep(0.2)
     look(instance)
     assert status(instance, run_id) == dg.DagsterRunStatus.CANCELED
+
+
+def test_unfinished_downloads_that_no_job_waits_for_are_removed(
+    instance: dg.DagsterInstance, database: Database, settings: Settings
+) -> None:
+    with database.transaction() as connection:
+        submit(connection, "waited")
+    for video_id in ("web-waited", "web-forgotten"):
+        (settings.home / "partial" / video_id).mkdir(parents=True)
+    look(instance)
+    assert [path.name for path in (settings.home / "partial").iterdir()] == ["web-waited"]

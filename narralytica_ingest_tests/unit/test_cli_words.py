@@ -11,7 +11,7 @@ from narralytica_ingest.cli import describe, references, terminal
 from narralytica_ingest.cli.get import choose
 from narralytica_ingest.cli.main import explain
 from narralytica_ingest.config import Settings
-from narralytica_ingest.failures import IngestError, permanent
+from narralytica_ingest.failures import FailureClass, IngestError
 
 JOB: dict[str, Any] = {
     "job_id": "J",
@@ -124,7 +124,7 @@ def test_one_of_several_languages_must_be_chosen() -> None:
 
 
 def test_errors_are_one_sentence_without_a_class_name_for_what_a_user_can_mend() -> None:
-    assert explain(permanent("x", "Do that.")) == "Do that."
+    assert explain(IngestError(FailureClass.PERMANENT, "x", "Do that.")) == "Do that."
     assert explain(FileNotFoundError(2, "No such file or directory", "a")) == "No such file or directory: a."
     assert "--debug" in explain(RuntimeError("first\nsecond"))
     with pytest.raises(pydantic.ValidationError) as error:

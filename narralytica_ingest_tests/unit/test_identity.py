@@ -1,13 +1,22 @@
 """One video, one id: whatever form its URL has."""
 
+import contextlib
 import re
+import time
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from narralytica_ingest.failures import FailureClass, IngestError
-from narralytica_ingest.sources.identity import Identity, alias_of, identify_upload, identify_url, parse_upload_ref
+from narralytica_ingest.sources.identity import (
+    Identity,
+    alias_of,
+    identify_upload,
+    identify_url,
+    only_video,
+    parse_upload_ref,
+)
 
 VIDEO = "dQw4w9WgXcQ"
 HEX = "ab" * 32
@@ -33,12 +42,72 @@ HEX = "ab" * 32
         f"https://www.youtube.com/live/{VIDEO}?si=x",
         f"https://www.youtube.com/v/{VIDEO}",
         f"https://www.youtube.com/e/{VIDEO}",
+        f"https://www.youtube.com/watch/{VIDEO}",
+        f"https://www.youtube.com/?v={VIDEO}",
+        f"https://www.youtube.com/watch?v={VIDEO}&v=AAAAAAAAAAA",
+        f"https://www.youtube.com/watch?v={VIDEO}?feature=share",
+        f"https://www.youtube.com/watch#!v={VIDEO}",
+        f"https://youtu.be/{VIDEO}&feature=youtu.be",
+        f"https://youtu.be/{VIDEO}?list=PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf",
+        f"https://www.youtube.com/attribution_link?a=x&u=%2Fwatch%3Fv%3D{VIDEO}%26feature%3Dshare",
+        f"https://consent.youtube.com/m?continue=https%3A%2F%2Fwww.youtube.com%2Fwatch%3Fv%3D{VIDEO}&gl=DE",
         f"  https://www.youtube.com/watch?v={VIDEO}  ",
     ],
 )
 def test_every_form_of_a_youtube_url_is_the_same_video(url: str) -> None:
     canonical = f"https://www.youtube.com/watch?v={VIDEO}"
     assert identify_url(url) == Identity(f"youtube-{VIDEO}", "youtube", VIDEO, canonical, None, "www.youtube.com")
+
+
+LIST = "PLrAXtmErZgOeiKm4sgNOknGvNjby9efdf"
+CHANNEL = "UCuAXFkgsw1L7xaCfnd5JJOw"
+
+
+@pytest.mark.parametrize(
+    ("url", "video_id", "fetched"),
+    [
+        (f"https://www.youtube.com/playlist?list={LIST}", f"youtube-list-{LIST}", f"playlist?list={LIST}"),
+        (f"http://music.youtube.com/playlist?list={LIST}&si=x", f"youtube-list-{LIST}", f"playlist?list={LIST}"),
+        (f"https://m.youtube.com/watch?list={LIST}", f"youtube-list-{LIST}", f"playlist?list={LIST}"),
+        (f"https://www.youtube.com/embed/videoseries?list={LIST}", f"youtube-list-{LIST}", f"playlist?list={LIST}"),
+        (f"https://www.youtube.com/channel/{CHANNEL}", f"youtube-channel-{CHANNEL}", f"channel/{CHANNEL}"),
+        ("https://youtube.com/@narralytica/", "youtube-handle-narralytica", "@narralytica"),
+        ("https://youtube.com/@narralytica/videos", "youtube-videos-of-handle-narralytica", "@narralytica/videos"),
+        ("https://youtube.com/@narralytica-videos", "youtube-handle-narralytica-videos", "@narralytica-videos"),
+        ("https://www.youtube.com/c/narralytica", "youtube-c-narralytica", "c/narralytica"),
+        (
+            f"https://www.youtube.com/embed/live_stream?channel={CHANNEL}",
+            f"youtube-live-of-channel-{CHANNEL}",
+            f"channel/{CHANNEL}/live",
+        ),
+        ("https://www.youtube.com/user/narralytica/Shorts", "youtube-shorts-of-user-narralytica", None),
+    ],
+)
+def test_a_youtube_list_has_a_readable_identity_of_its_own(url: str, video_id: str, fetched: str | None) -> None:
+    identity = identify_url(url)
+    assert identity.video_id == video_id
+    assert identity.host == "www.youtube.com"
+    if fetched:
+        assert identity.source_url == f"https://www.youtube.com/{fetched}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.youtube.com/playlist?list=abcdef",  # youtube-list-abcdef could be a video's id
+        "https://www.youtube.com/@abcd",
+        "https://www.youtube.com/clip/UgkxVBe4ocMXPVXnYB8sHBD3PpPmmVNpvGpX",
+        "https://www.youtube.com/embed/live_stream",
+        "https://www.youtube.com/results?search_query=x",
+        "https://www.youtube.com/attribution_link?u=https%3A%2F%2Fexample.com%2F",
+        "https://www.youtube.com/",
+        "https://www.youtube.com/@narralytica/videos/more",
+    ],
+)
+def test_what_else_is_on_youtube_is_its_url(url: str) -> None:
+    identity = identify_url(url)
+    assert re.fullmatch(r"web-[0-9a-f]{32}", identity.video_id)
+    assert identity.source_url == url
 
 
 @pytest.mark.parametrize(
@@ -121,12 +190,6 @@ def test_what_is_fetched_is_the_url_as_given() -> None:
         (f"https://example.com/{'a' * 9000}", "invalid_url"),
         ("https://www.youtube.com/watch?v=short", "invalid_url"),
         ("https://youtu.be/", "invalid_url"),
-        ("https://www.youtube.com/playlist?list=PLx", "playlist_not_supported"),
-        ("https://www.youtube.com/watch?list=PLx", "playlist_not_supported"),
-        ("https://www.youtube.com/embed/videoseries?list=PLx", "playlist_not_supported"),
-        ("https://www.youtube.com/@narralytica", "playlist_not_supported"),
-        ("https://www.youtube.com/@narralytica/videos", "playlist_not_supported"),
-        ("https://www.youtube.com/channel/UCx", "playlist_not_supported"),
     ],
 )
 def test_bad_input_is_refused_for_good_with_a_helpful_sentence(url: str, code: str) -> None:
@@ -171,6 +234,22 @@ def test_a_bad_upload_reference_is_refused(ref: str) -> None:
     assert raised.value.code == "invalid_upload_ref"
 
 
+@pytest.mark.parametrize(
+    ("url", "alone"),
+    [
+        (f"https://www.youtube.com/playlist?list={LIST}", True),
+        ("https://www.youtube.com/@narralytica/live", True),
+        ("https://www.youtube.com/results?search_query=x", True),
+        ("https://www.youtube.com/watch?v=AAAAAAAAAAA", False),
+        ("https://example.com/post", False),
+    ],
+)
+def test_a_list_of_one_video_is_told_from_the_video(url: str, alone: bool) -> None:
+    watch = f"https://www.youtube.com/watch?v={VIDEO}"
+    assert only_video(identify_url(url).video_id, url, f"youtube-{VIDEO}") == (watch if alone else None)
+    assert only_video(identify_url(url).video_id, url, "vimeo-76979871") is None
+
+
 def test_an_alias_looks_like_the_id_that_a_url_would_give() -> None:
     assert alias_of("Youtube", VIDEO) == identify_url(f"https://youtu.be/{VIDEO}").video_id
     assert re.fullmatch(r"site-[0-9a-f]{32}", alias_of("Site", "a/b:c"))
@@ -210,9 +289,40 @@ def test_any_text_is_identified_the_same_way_again_or_refused(text: str) -> None
         identity = identify_url(text)
     except IngestError:
         return
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", identity.video_id)
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,200}", identity.video_id), "the CHECK of videos.video_id"
     assert identity.source_url is not None
     assert identify_url(identity.source_url) == identity
+
+
+youtube_ids = st.from_regex(r"[A-Za-z0-9_-]{11}", fullmatch=True)
+youtube_forms = st.sampled_from(
+    ["youtu.be/{}", "www.youtube.com/watch?v={}&list=PLx", "m.youtube.com/shorts/{}?t=1", "youtube.com/embed/{}#x"]
+)
+lists = st.from_regex(r"[A-Za-z0-9_-]{2,40}", fullmatch=True)
+
+
+@given(youtube_ids, youtube_ids, youtube_forms, youtube_forms)
+def test_two_youtube_urls_are_one_video_if_and_only_if_their_ids_are(a: str, b: str, first: str, second: str) -> None:
+    one, other = identify_url(f"https://{first.format(a)}"), identify_url(f"http://{second.format(b)}")
+    assert (one.video_id == other.video_id) == (a == b)
+
+
+@given(youtube_ids, lists, st.sampled_from(["playlist?list={}", "@{}", "channel/{}", "c/{}/videos", "@{}/live"]))
+def test_no_list_ever_has_the_id_of_a_video(video: str, name: str, form: str) -> None:
+    listed = identify_url(f"https://www.youtube.com/{form.format(name)}")
+    assert listed.video_id != identify_url(f"https://youtu.be/{video}").video_id
+    assert not re.fullmatch(r"youtube-[A-Za-z0-9_-]{11}", listed.video_id)
+    assert identify_url(listed.source_url or "") == listed
+
+
+@pytest.mark.parametrize("host", ["www.youtube.com", "youtu.be", "vimeo.com", "www.dailymotion.com", "example.com"])
+@pytest.mark.parametrize("part", ["a", "/", "1/", "?v=", "&v=a", "%2F", "=&", "-1", "@", "attribution_link?u=/"])
+def test_the_longest_url_is_identified_in_milliseconds(host: str, part: str) -> None:
+    url = f"https://{host}/{part * 8000}"[:8192]
+    started = time.perf_counter()
+    with contextlib.suppress(IngestError):
+        identify_url(url)
+    assert time.perf_counter() - started < 0.25
 
 
 @given(st.text(), st.text())

@@ -93,6 +93,25 @@ def test_the_environment_passes_on_the_settings_that_were_given(tmp_path: Path) 
     assert "UI_URL" not in variables
 
 
+def test_the_environment_passes_on_settings_that_are_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = Settings.model_validate(
+        {
+            "home": tmp_path,
+            "proxies": {"example.com": "http://user:password@127.0.0.1:3128"},
+            "host_rules": {"example.com": {"concurrency": 1, "pause_seconds": 9}},
+            "extractor_args": {"youtube": {"player_client": ["web", "tv"]}},
+        }
+    )
+    for name, value in environment(given, ENDPOINTS, None).items():
+        monkeypatch.setenv(name, value)
+    read = Settings()
+    assert (read.proxies, read.host_rules, read.extractor_args) == (
+        given.proxies,
+        given.host_rules,
+        given.extractor_args,
+    )
+
+
 def test_ports_are_remembered(tmp_path: Path) -> None:
     assert Ports.load(tmp_path) is None
     Ports(code_server=1, ui=2).save(tmp_path)

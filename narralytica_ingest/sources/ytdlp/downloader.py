@@ -1,9 +1,6 @@
-"""A YoutubeDL whose requests never splice two files into one."""
+"""A YoutubeDL that remembers what its requests were answered, and never splices two files into one."""
 
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import yt_dlp
@@ -11,22 +8,25 @@ from yt_dlp.networking.common import Request, Response
 from yt_dlp.networking.exceptions import HTTPError
 from yt_dlp.utils import timeconvert
 
-from narralytica_ingest.failures import IngestError
-from narralytica_ingest.sources.remote_file import RemoteFile, check_piece, require_known_end
+from narralytica_ingest.sources.fetching import FetchOptions
+from narralytica_ingest.sources.meter import Meter
+from narralytica_ingest.sources.remote_file import require_known_end
+from narralytica_ingest.sources.ytdlp.body import Body
+
+_USUAL = FetchOptions()
 
 
 class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
     """A YoutubeDL that never splices.
 
     yt-dlp continues a cut transfer with a bare `Range`: when the file has changed meanwhile, the result has the right
-    size and is corrupt. Here each continuation carries `If-Range` and is compared with the first answer; where nothing
-    can prove that both belong together, the transfer starts again from its first byte (yt-dlp does so when its `Range`
-    is answered with a whole file).
+    size and is corrupt. Here a `Range` from the middle of a file to its end is sent only with the `If-Range` that
+    `piece.py` gives it; without one it is dropped, and yt-dlp, answered with a whole file, begins it again.
     """
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         super().__init__(parameters)
-        self._remote: dict[str, RemoteFile] = {}
+        self._changed_at: set[int] = set()
         self._network_error: Exception | None = None
         self._downloading = False
         self._responses: list[Response] = []
@@ -40,76 +40,41 @@ class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         self._downloading = True
         try:
             return super().dl(name, info, subtitle, test)
-        except BaseException as error:
-            _close_left_open(error)
-            raise
         finally:
             self._downloading = False
 
     def urlopen(self, req: Request | str) -> Response:
         request = Request(req) if isinstance(req, str) else req
-        asked, first = request.headers.get("Range"), self._remote.get(request.url)
+        asked = request.headers.get("Range") or ""
+        if asked.endswith("-") and asked != "bytes=0-" and "If-Range" not in request.headers:
+            request.headers.pop("Range", None)
         try:
-            if asked and asked.endswith("-") and asked != "bytes=0-" and first is not None:
-                response = self._continue(request, first)
-            else:
-                response = super().urlopen(request)
-                if asked and first is not None:
-                    with _closed_on_failure(response):
-                        check_piece(asked, response.status, response.headers, first)
+            response = super().urlopen(request)
         except Exception as error:
             self._network_error = error
             if isinstance(error, HTTPError):
                 self._responses.append(error.response)
             raise
+        body = response.fp = Body(response.fp, Meter(_USUAL.min_rate, _USUAL.stall_seconds))
         self._responses = [*(each for each in self._responses if not each.closed), response]
         self._network_error = None
-        if not asked or first is None or response.status == 200:
-            self._remote[request.url] = RemoteFile.of(response.status, response.headers)
+        if (when := timeconvert(response.headers.get("Last-Modified"))) is not None:
+            self._changed_at.add(int(when))
         if self._downloading and request.headers.get("Accept-Encoding") == "identity":  # media, not a manifest
-            with _closed_on_failure(response):
+            body.largest = None
+            try:
                 require_known_end(response.headers)
+            except BaseException:
+                response.close()
+                raise
         return response
 
     def changed_at(self) -> set[int]:
         """The Last-Modified times (epoch seconds) seen."""
-        return {int(when) for each in self._remote.values() if (when := timeconvert(each.last_modified)) is not None}
-
-    def _continue(self, request: Request, first: RemoteFile) -> Response:
-        if first.validator is not None:
-            request.headers["If-Range"] = first.validator
-            try:
-                response = super().urlopen(request)
-            except HTTPError as error:
-                if error.status != 416:
-                    raise
-            else:
-                if response.status != 206 or RemoteFile.of(206, response.headers) == first:
-                    return response
-                response.close()
-        for header in ("Range", "If-Range"):
-            request.headers.pop(header, None)
-        return super().urlopen(request)
+        return self._changed_at
 
     def trouble(self, message: str | None = None, tb: str | None = None, is_error: bool = True) -> None:
         # After its last retry yt-dlp reports only a message; the failure behind it says more.
         if is_error and sys.exception() is None and self._network_error is not None:
             raise yt_dlp.DownloadError(message, (type(self._network_error), self._network_error, None))
         super().trouble(message, tb, is_error)
-
-
-def _close_left_open(error: BaseException) -> None:
-    """yt-dlp's segment downloader leaves its target open when it fails: nothing else still knows the file."""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        context = frame.f_locals.get("ctx")
-        if isinstance(context, dict) and "dest_stream" in context:
-            context["dest_stream"].close()
-
-
-@contextmanager
-def _closed_on_failure(response: Response) -> Iterator[None]:
-    try:
-        yield
-    except IngestError:
-        response.close()
-        raise

@@ -1,266 +1,266 @@
 """What yt-dlp's exceptions mean: the failure taxonomy, applied to it.
 
-What belongs here: the tables from type, attribute and (last) message to a verdict. yt-dlp's types are known by their
-names, so that nothing here imports it. A verdict's sentence is ours; the source's own words follow it, without URLs.
+What belongs here: from an exception to its code, by type and attribute first, by words last (`phrases.py`). The types
+of yt-dlp and of the HTTP libraries under it (requests, urllib, curl_cffi) are known by their names, so that nothing
+here imports them. A verdict's sentence is the catalogue's; the source's own words follow it, made safe.
 """
 
-import errno
+import logging
+import math
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.failures import IngestError, code_of_machine, failure
+from narralytica_ingest.redaction import safe_words
 from narralytica_ingest.sources.remote_file import retry_after
+from narralytica_ingest.sources.ytdlp import phrases
+from narralytica_ingest.sources.ytdlp.causes import chain_of, met_before, named, places
 
-_PERMANENT, _OPERATOR = FailureClass.PERMANENT, FailureClass.NEEDS_OPERATOR
-_NOT_YET, _LIMITED = FailureClass.NOT_YET, FailureClass.RATE_LIMITED
-_TRANSIENT, _RESTART, _LOCAL = FailureClass.TRANSIENT, FailureClass.RESTART, FailureClass.LOCAL
+log = logging.getLogger(__name__)
 
-Verdict = tuple[FailureClass, str, str]
+MESSAGE_CHARACTERS = 400
 
-_BY_STATUS: dict[int, Verdict] = {
-    401: (_OPERATOR, "login_required", "The source asks for a login: give the worker access, then retry the job."),
-    403: (_TRANSIENT, "forbidden", "The source refused access (403), mostly an expired link: it is tried again."),
-    404: (_PERMANENT, "not_found", "There is nothing at this URL (404): check the URL."),
-    407: (_OPERATOR, "proxy_login_required", "The proxy asks for a login: correct its settings, then retry the job."),
-    408: (_TRANSIENT, "timed_out", "The source did not answer in time: it is tried again."),
-    410: (_PERMANENT, "not_found", "The source says that the video is gone (410)."),
-    416: (_RESTART, "range_refused", "The file at the source became shorter (416): the download starts again."),
-    425: (_TRANSIENT, "server_error", "The source is not ready to answer (425): it is tried again."),
-    429: (_LIMITED, "rate_limited", "The source asks to be called less often (429): the job waits."),
-    451: (_PERMANENT, "not_found", "The source may not show the video for legal reasons (451)."),
-    503: (_LIMITED, "rate_limited", "The source is overloaded (503): the job waits."),
-}
-_SERVER_ERROR: Verdict = (_TRANSIENT, "server_error", "The source failed to answer (a 5xx status): it is tried again.")
-_REFUSED: Verdict = (_PERMANENT, "refused", "The source refused the request (a 4xx status): check the URL.")
+# What is announced is looked at again when its time has come, but neither at once nor later than this: premieres move.
+SOONEST_LOOK = timedelta(minutes=1)
+LATEST_LOOK = timedelta(days=1)
+SESSION_LIMIT = timedelta(hours=1)
 
-_BROKEN: Verdict = (
-    _OPERATOR,
-    "extractor_broken",
-    "yt-dlp no longer understands this site: update the worker's yt-dlp, then retry the job.",
-)
-_GEO: Verdict = (
-    _OPERATOR,
-    "geo_blocked",
-    "The source does not show the video in the worker's country: use a proxy elsewhere, then retry the job.",
-)
-_DISK_FULL: Verdict = (_LOCAL, "disk_full", "The worker's disk is full: free some space; the job waits.")
-_INCOMPLETE: Verdict = (_TRANSIENT, "incomplete_read", "The source cut the transfer: it is tried again.")
-_TIMED_OUT = _BY_STATUS[408]
-_DNS: Verdict = (_TRANSIENT, "dns_failed", "The host's name could not be resolved: it is tried again; check the URL.")
-_TLS: Verdict = (
-    _OPERATOR,
-    "tls_verification",
-    "The source's TLS certificate is not valid: nothing is fetched until the source mends it; then retry the job.",
-)
-_UNSUPPORTED: Verdict = (
-    _PERMANENT,
-    "unsupported_url",
-    "No video was found behind this URL: check that it is the page of a video or a media file.",
-)
-_LOST: Verdict = (_TRANSIENT, "connection_lost", "The connection to the source failed: it is tried again.")
-_UPCOMING: Verdict = (_NOT_YET, "upcoming", "The video is announced but not published yet: it is ingested later.")
-
-_BY_TYPE: dict[str, Verdict] = {
-    "GeoRestrictedError": _GEO,
-    "UnsupportedError": _UNSUPPORTED,
-    "UserNotLive": _UPCOMING,
-    "CertificateVerifyError": _TLS,
-    "SSLCertVerificationError": _TLS,
-    "ContentTooShortError": _INCOMPLETE,
-    "IncompleteRead": _INCOMPLETE,
-    "RegexNotFoundError": _BROKEN,
-    "gaierror": _DNS,
-    "TimeoutError": _TIMED_OUT,
-    "ConnectionError": _LOST,
-    "ProxyError": (_TRANSIENT, "proxy_failed", "The proxy failed: it is tried again; check the proxy's settings."),
-    "SSLError": (_TRANSIENT, "tls_failed", "The encrypted connection to the source failed: it is tried again."),
-    "NoSupportingHandlers": (_PERMANENT, "unsupported_scheme", "The source needs a protocol other than http or https."),
+BY_TYPE = {
+    # of yt-dlp
+    "GeoRestrictedError": "geo_blocked",
+    "UnsupportedError": "unsupported_url",
+    "UserNotLive": "channel_not_live",
+    "RegexNotFoundError": "extractor_broken",
+    "CookieLoadError": "cookies_unusable",
+    "ThrottledDownload": "too_slow",
+    "ReExtractInfo": "forbidden",  # the links became stale during the download
+    "ContentTooShortError": "incomplete_read",
+    # of the networks
+    "CertificateVerifyError": "tls_verification",
+    "SSLCertVerificationError": "tls_verification",
+    "SSLError": "tls_failed",
+    "IncompleteRead": "incomplete_read",
+    "NameResolutionError": "dns_failed",
+    "DNSError": "dns_failed",
+    "gaierror": "dns_failed",
+    "ConnectTimeoutError": "timed_out",
+    "ReadTimeoutError": "timed_out",
+    "TimeoutError": "timed_out",
+    "Timeout": "timed_out",
+    "ConnectionError": "connection_lost",
+    "TooManyRedirects": "redirect_loop",
+    "ImpersonateError": "impersonation_missing",
+    "LocationParseError": "invalid_url",
+    "InvalidURL": "invalid_url",
 }
 
-# Read from top to bottom; the first that is found decides. The site's words, so in the order of how much they say.
-_BY_MESSAGE: list[tuple[str, Verdict]] = [
-    (r"\bdrm\b", (_PERMANENT, "drm_protected", "The video is protected by DRM and cannot be ingested.")),
-    (
-        r"not a bot|unusual traffic",
-        (
-            _OPERATOR,
-            "bot_check",
-            "The source takes the worker for a bot: give it cookies or another address, then retry the job.",
-        ),
-    ),
-    (
-        r"captcha",
-        (
-            _OPERATOR,
-            "captcha",
-            "The source shows a captcha: give the worker cookies or another address, then retry the job.",
-        ),
-    ),
-    (
-        r"confirm your age|age.restricted|inappropriate for some",
-        (
-            _OPERATOR,
-            "age_restricted",
-            "The source asks for a proof of age: give the worker cookies of an adult's account, then retry the job.",
-        ),
-    ),
-    (
-        r"members.only|join this channel|channel's members|subscribers? only|premium members",
-        (
-            _OPERATOR,
-            "members_only",
-            "The video is for members only: give the worker cookies of a member, then retry the job.",
-        ),
-    ),
-    (
-        r"private video|video is private|is a private",
-        (_PERMANENT, "private", "The video is private: ask its owner to publish it, then submit it again."),
-    ),
-    (
-        r"not (?:made this video )?available (?:in|from|to) your (?:country|location|region)|geo.?(?:restrict|block)",
-        _GEO,
-    ),
-    (r"begin in|premieres? (?:in|will)|is upcoming|will be available|will begin|has not started", _UPCOMING),
-    (
-        r"still processing|being processed|processing this video",
-        (_NOT_YET, "processing", "The source still processes the video: it is ingested later."),
-    ),
-    (r"rate.?limit|too many requests|try again later", _BY_STATUS[429]),
-    (
-        r"removed|deleted|no longer available|terminated|does not exist|video unavailable|not exist",
-        (_PERMANENT, "removed", "The video was removed at its source."),
-    ),
-    (
-        r"fresh cookies|use --cookies|cookies? (?:are|is) (?:needed|required|no longer valid)",
-        (
-            _OPERATOR,
-            "cookies_needed",
-            "The source wants cookies of a browser: give them to the worker, then retry the job.",
-        ),
-    ),
-    (r"log ?in|sign in|registered users|account credentials|password", _BY_STATUS[401]),
-    (r"unable to (?:write data|open for writing)|no space left", _DISK_FULL),
-    (r"certificate.verify|certificate is not valid", _TLS),
-    (r"name or service not known|name resolution|getaddrinfo|nodename nor", _DNS),
-    (r"bytes read|more expected|content too short|downloaded \d+ bytes, expected", _INCOMPLETE),
-    (r"timed? ?out", _TIMED_OUT),
-    (r"connection (?:reset|refused|aborted|broken)|broken pipe|remote end closed|network is unreachable", _LOST),
-    (
-        r"fragment \d+ not found|did not get any data|file is empty",
-        (_TRANSIENT, "empty_response", "The source sent no data where media was announced: it is tried again."),
-    ),
-    (
-        r"requested format is not available|no video formats|no formats",
-        (
-            _OPERATOR,
-            "no_formats",
-            "The source offers no format that can be fetched: update the worker's yt-dlp, then retry the job.",
-        ),
-    ),
-    (r"unsupported url|no suitable extractor|is not a valid url|no video (?:could be )?found", _UNSUPPORTED),
-]
+BY_STATUS = {
+    401: "login_required",
+    404: "not_found",
+    407: "proxy_login_required",
+    408: "timed_out",
+    410: "not_found",
+    416: "range_refused",
+    425: "server_error",
+    429: "rate_limited",
+    451: "legally_blocked",
+    503: "rate_limited",
+}
 
-_UNKNOWN: Verdict = (
-    _TRANSIENT,
-    "unknown",
-    "The fetch failed in a way that is not known: it is tried again a few times.",
+# How the guards before many sites mark an answer that is theirs and not the site's.
+BY_GUARD = {
+    ("cf-mitigated", "challenge"): "bot_check",
+    ("x-amzn-waf-action", "challenge"): "bot_check",
+    ("x-amzn-waf-action", "captcha"): "captcha",
+    ("x-datadome", "protected"): "bot_check",
+}
+
+# A request that yt-dlp cannot even make, by what it says of it.
+BY_REQUEST = {
+    "proxy": "proxy_unusable",
+    "impersonat": "impersonation_missing",
+    "url scheme": "unsupported_scheme",
+    "urls are disabled": "unsupported_scheme",
+    "websocket": "unsupported_scheme",
+}
+
+_NO_SUCH_HOST = {-2, -5}  # EAI_NONAME and EAI_NODATA; a resolver that is away answers EAI_AGAIN (-3)
+_SOCKS_LOGIN = {0xFE, 0xFF}
+_PROXY_LOGIN = re.compile(r"(?:tunnel|connect|proxy)\D{0,40}\b407\b|http code 407 from proxy")
+_TLS_TOO_OLD = re.compile(
+    r"(?i)unsafe.legacy.renegotiation|handshake.failure|unsupported.protocol|no.protocols.available|wrong.version.number"
 )
+_DECORATION = re.compile(r"^(?:ERROR:\s*)*(?:\[[\w:+.-]+\]\s*(?:[\w-]+:\s)?)?(?:Got error:\s*)?")
+_FOR_OTHERS = re.compile(
+    r"(?i)[;.(,\s]*(?:please report this issue|caused by (?:<|\w+\()|use --|you (?:may|might) want to|also see "
+    r"|(?:see|refer to) +\(url\)|try again with).*"
+)
+# What a message quotes may be a title; what it quotes as said is what was said.
+_QUOTED = re.compile(r"""(?<!said: )(?<!says: )(?<!\S)(?:"[^"]*"|'[^']*'(?!\w))""")
+_WITH_OPTION = re.compile(r"[^.;,(]*--[a-z][^.;,)]*")
 
 
-def as_ingest_error(error: BaseException) -> IngestError:
-    """The verdict on an exception that came out of yt-dlp."""
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, IngestError):
-            return cause
-    failure_class, code, sentence = _decide(causes)
-    if countries := next((c for each in causes if (c := getattr(each, "countries", None))), None):
-        sentence = f"{sentence} It is shown in: {', '.join(map(str, countries))}."
-    message = " ".join(filter(None, [sentence, _own_words(causes) if code != "unsupported_url" else None]))
-    return IngestError(failure_class, code, message, retry_at=_retry_at(causes))
+def as_ingest_error(error: BaseException, warnings: Sequence[str] = ()) -> IngestError:
+    """The verdict on an exception that came out of yt-dlp. `warnings` are what yt-dlp warned of before."""
+    chain = chain_of(error)
+    before = met_before(chain)
+    for each in (*chain, *before):
+        if isinstance(each, IngestError):
+            return each
+    said = _said(chain)
+    code = _decide(chain, before, said.lower())
+    if code in ("no_formats", "extractor_broken"):
+        code = phrases.code_of_warnings(" ".join(warnings).lower()) or code
+    if code == "unknown":
+        log.warning("yt-dlp failed in a way that is not known:\n%s", places(chain))
+    return _verdict(code, chain, said)
 
 
 def refuse_unfinished(info: Mapping[str, Any]) -> None:
-    """Raises IngestError `live`, `upcoming` or `processing` (not yet) where yt-dlp's information says so."""
+    """Raises IngestError `live`, `upcoming` or `processing` (not yet) where yt-dlp's information says so.
+
+    `retry_at` of what is upcoming is its announced time, but within `SOONEST_LOOK` and `LATEST_LOOK` from now.
+    """
     status = info.get("live_status") or ("is_live" if info.get("is_live") else None)
     if status == "is_live":
-        raise _not_yet("live", "The video is live now: it is ingested once the broadcast is over.")
+        raise failure("live")
     if status == "is_upcoming":
-        starts = info.get("release_timestamp")
-        when = datetime.fromtimestamp(starts, UTC) if isinstance(starts, int | float) else None
-        raise _not_yet("upcoming", "The video is announced but not published yet: it is ingested later.", when)
+        raise failure("upcoming", retry_at=_next_look(info.get("release_timestamp")))
     if status == "post_live":
-        raise _not_yet("processing", "The source still processes the broadcast: it is ingested later.")
+        raise failure("processing")
 
 
-def _not_yet(code: str, message: str, retry_at: datetime | None = None) -> IngestError:
-    return IngestError(_NOT_YET, code, message, retry_at=retry_at)
-
-
-def _decide(causes: list[BaseException]) -> Verdict:
-    for decide in (_by_errno, _by_type, _by_status):
-        for cause in reversed(causes):  # the innermost knows best
-            if verdict := decide(cause):
-                return verdict
-    text = re.sub(r"\w+://\S+", "", " ".join(str(cause) for cause in causes).lower()).replace("\u2019", "'")
-    for pattern, verdict in _BY_MESSAGE:
-        if re.search(pattern, text):
-            return verdict
-    if any(getattr(cause, "expected", None) is False for cause in causes):
-        return _BROKEN
-    return _LOST if any(_named(cause, "TransportError") for cause in causes) else _UNKNOWN
-
-
-def _by_errno(cause: BaseException) -> Verdict | None:
-    full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
-    return _DISK_FULL if full else None
-
-
-def _by_type(cause: BaseException) -> Verdict | None:
-    return next((_BY_TYPE[kind.__name__] for kind in type(cause).__mro__ if kind.__name__ in _BY_TYPE), None)
-
-
-def _by_status(cause: BaseException) -> Verdict | None:
-    status = getattr(cause, "status", None)
-    if not _named(cause, "HTTPError") or not isinstance(status, int):
+def _next_look(starts: object) -> datetime | None:
+    """When to look again at what starts then (epoch seconds); None where no time is named."""
+    if not isinstance(starts, int | float) or isinstance(starts, bool) or math.isnan(starts):
         return None
-    return _BY_STATUS.get(status) or (_SERVER_ERROR if status >= 500 else _REFUSED if status >= 400 else None)
+    now = datetime.now(UTC)
+    ahead = min(max(starts - now.timestamp(), SOONEST_LOOK.total_seconds()), LATEST_LOOK.total_seconds())
+    return now + timedelta(seconds=ahead)
 
 
-def _named(cause: BaseException, name: str) -> bool:
-    return any(kind.__name__ == name for kind in type(cause).__mro__)
+# ---- the decision ---------------------------------------------------------------------------------------------------
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that is behind it, each once, from the outside in."""
-    waiting: list[Any] = [error]
-    seen: set[int] = set()
-    while waiting and len(seen) < 20:
-        cause = waiting.pop(0)
-        if not isinstance(cause, BaseException) or id(cause) in seen:
-            continue
-        seen.add(id(cause))
-        yield cause
-        exc_info = getattr(cause, "exc_info", None)
-        waiting += [exc_info[1]] if isinstance(exc_info, tuple) and len(exc_info) > 1 else []
-        waiting += [getattr(cause, "cause", None), cause.__cause__, cause.__context__]
+def _decide(chain: list[BaseException], before: list[BaseException], said: str) -> str:
+    extracting = any(named(each, "ExtractorError") for each in chain)
+    on_the_way = any(named(each, "TransportError") for each in chain)
+    return (
+        next((code for each in chain if (code := code_of_machine(each))), None)
+        or _by_type(chain)
+        or _by_status(chain, extracting)
+        or (None if on_the_way else phrases.code_of_words(" ".join(_QUOTED.sub("…", said).split())))
+        or _by_type(before)
+        or _by_status(before, extracting)
+        or phrases.code_of_network_words(" ".join([said, *(str(each).lower() for each in chain if _is_network(each))]))
+        or ("connection_lost" if on_the_way else None)
+        or ("extractor_broken" if _is_extractors_fault(chain) else "unknown")
+    )
 
 
-def _retry_at(causes: list[BaseException]) -> Any:
-    for cause in causes:
-        headers = getattr(getattr(cause, "response", None), "headers", None)
+def _by_type(errors: list[BaseException]) -> str | None:
+    if any(named(each, "ProxyError") for each in errors):
+        return "proxy_login_required" if any(map(_wants_proxy_login, errors)) else "proxy_failed"
+    codes = [code for each in reversed(errors) if (code := _of_one(each))]
+    if "tls_verification" in codes:  # the libraries wrap it in errors that say less
+        return "tls_verification"
+    return next(iter(codes), None)  # the innermost knows best
+
+
+def _of_one(error: BaseException) -> str | None:
+    if named(error, "RequestError") and not named(error, "TransportError", "HTTPError"):
+        words = str(error).lower()
+        return next((code for word, code in BY_REQUEST.items() if word in words), None)
+    if type(error) is UnicodeError:  # the codec of host names; what cannot be decoded is of a subclass
+        return "invalid_url"
+    code = next((BY_TYPE[kind.__name__] for kind in type(error).__mro__ if kind.__name__ in BY_TYPE), None)
+    if code == "dns_failed" and getattr(error, "errno", None) in _NO_SUCH_HOST:
+        return "no_such_host"
+    if code == "tls_failed" and _TLS_TOO_OLD.search(str(error)):
+        return "tls_unsupported"
+    return code
+
+
+def _by_status(errors: list[BaseException], extracting: bool) -> str | None:
+    answer = next((each for each in reversed(errors) if named(each, "HTTPError") and _status(each)), None)
+    if answer is None:
+        return None
+    if getattr(answer, "redirect_loop", False):
+        return "redirect_loop"
+    headers = getattr(getattr(answer, "response", None), "headers", None) or {}
+    for (name, value), code in BY_GUARD.items():
+        if str(headers.get(name) or "").strip().lower() == value:
+            return code
+    status = _status(answer)
+    if status == 403:
+        return "access_denied" if extracting else "forbidden"  # the page, or the media behind it
+    return BY_STATUS.get(status) or ("server_error" if status >= 500 else "refused")
+
+
+def _status(error: BaseException) -> int:
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else 0
+
+
+def _wants_proxy_login(error: BaseException) -> bool:
+    by_socks = named(error, "Socks5Error") and getattr(error, "errno", None) in _SOCKS_LOGIN
+    return by_socks or bool(_PROXY_LOGIN.search(str(error).lower()))
+
+
+def _is_network(error: BaseException) -> bool:
+    return named(error, "RequestError")
+
+
+def _is_extractors_fault(chain: list[BaseException]) -> bool:
+    """Whether an extractor met what it did not expect, by its own word or by where a plain exception was raised."""
+    if any(getattr(each, "expected", None) is False for each in chain):
+        return True
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(chain[0].__traceback__)]
+    return not named(chain[0], "YoutubeDLError") and any(each.startswith("yt_dlp.extractor.") for each in modules)
+
+
+# ---- the sentence ---------------------------------------------------------------------------------------------------
+
+
+def _verdict(code: str, chain: list[BaseException], said: str) -> IngestError:
+    sentence = failure(code).message
+    if countries := _countries(chain):
+        sentence = f"{sentence} It is shown in: {countries}."
+    # The name of an unsupported URL is the URL, and of a proxy's its password.
+    words = "" if code in ("unsupported_url", "proxy_unusable") else said
+    words = safe_words(words, MESSAGE_CHARACTERS - len(sentence) - len(" (Said: .)")).strip(" .")
+    return failure(code, f"{sentence} (Said: {words}.)" if words else sentence, retry_at=_retry_at(code, chain, said))
+
+
+def _retry_at(code: str, chain: list[BaseException], said: str) -> datetime | None:
+    for each in chain:
+        headers = getattr(getattr(each, "response", None), "headers", None)
         if headers is not None and (when := retry_after(headers.get("Retry-After"))):
             return when
+    if code == "session_limited":
+        return datetime.now(UTC) + SESSION_LIMIT
+    if code == "upcoming" and (seconds := phrases.announced_seconds(said.lower())):
+        return _next_look(datetime.now(UTC).timestamp() + seconds)
     return None
 
 
-def _own_words(causes: list[BaseException]) -> str | None:
-    """What was said, short, without yt-dlp's decoration, addresses and advice for its own users."""
-    text = str(getattr(causes[0], "orig_msg", None) or causes[0])
-    text = re.sub(r"\x1b\[[0-9;]*m|^\s*ERROR:\s*|\[[\w:+.-]+\]\s*(?:[\w-]+:\s)?", "", text).strip()
-    text = re.split(r"\s*[;.(]*\s*(?:please report this issue|caused by|Use --|See  ?https?:)", text)[0]
-    text = re.sub(r"\w+://\S+", "(URL)", text)
-    text = re.sub(r"\s+", " ", text)[:200].strip(" .")
-    return f"(Said: {text}.)" if text else None
+def _said(chain: list[BaseException]) -> str:
+    """The words of whoever gave up, without decoration, links, the video's id, and advice for yt-dlp's own users."""
+    speaker = next((each for each in chain if named(each, "ExtractorError")), None)
+    speaker = speaker or next((each for each in chain if named(each, "YoutubeDLError")), chain[0])
+    text = safe_words(str(getattr(speaker, "orig_msg", None) or speaker), 2000).replace("\u2019", "'")
+    video_id = str(getattr(speaker, "video_id", None) or "")
+    text = text.removeprefix(f"{video_id}: ")
+    if " " in video_id:  # an id made of a file's name may be a whole sentence
+        text = text.replace(video_id, "…")
+    text = _WITH_OPTION.sub("", _FOR_OTHERS.sub("", _DECORATION.sub("", text)))
+    return " ".join(text.split()).strip(" .:")
+
+
+def _countries(chain: list[BaseException]) -> str:
+    listed = next((found for each in chain if (found := getattr(each, "countries", None))), None) or ()
+    codes = [str(each) for each in listed if re.fullmatch(r"[A-Z]{2}", str(each))]
+    return ", ".join(codes[:20]) + (f" and {len(codes) - 20} more" if len(codes) > 20 else "")

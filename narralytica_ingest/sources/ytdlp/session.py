@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from narralytica_ingest.sources.fetching import FetchEvents, Progress
-from narralytica_ingest.sources.identity import alias_of
+from narralytica_ingest.failures import failure
+from narralytica_ingest.sources.fetching import FetchEvents, FetchOptions, Progress
+from narralytica_ingest.sources.identity import revealed_alias
 from narralytica_ingest.sources.ytdlp.failures import as_ingest_error
 
 # Extractors that name a page or a file, not a video.
@@ -13,11 +14,16 @@ _NAMELESS = {"generic", "html5mediaembed", "commonmistakes", "unicodebom"}
 
 
 class Session:
-    """One fetch: passes callbacks on, and tells their exceptions from yt-dlp's."""
+    """One fetch: passes callbacks on, and tells their exceptions from yt-dlp's.
 
-    def __init__(self, events: FetchEvents) -> None:
+    `done_bytes` are those of the parts that are complete; what a part tells comes on top of them.
+    """
+
+    def __init__(self, events: FetchEvents, options: FetchOptions = FetchOptions()) -> None:  # noqa: B008 (frozen)
         self._events = events
         self._raised: BaseException | None = None
+        self._need = 0
+        self.options = options
         self.done_bytes = 0
 
     @contextmanager
@@ -31,18 +37,31 @@ class Session:
 
     def tell_alias(self, info: dict[str, Any]) -> None:
         extractor, source_id = str(info.get("extractor_key") or "generic"), str(info.get("id") or "")
-        if extractor.lower() not in _NAMELESS and source_id:
+        alias = revealed_alias(extractor, source_id, info.get("webpage_url"))
+        if extractor.lower() not in _NAMELESS and alias is not None:
             with self._remember():
-                self._events.alias(alias_of(extractor, source_id))
+                self._events.alias(alias)
 
     def tell_progress(self, done: int, total: int | None, rate: float | None, eta: float | None = None) -> None:
         with self._remember():
             self._events.progress(Progress("download", self.done_bytes + done, total, rate, eta))
 
     def tell_need(self, size_bytes: int) -> None:
-        """How many bytes of disk the whole fetch will need in its folder."""
-        with self._remember():
-            self._events.reserve(size_bytes)
+        """How many bytes of disk the whole fetch will need in its folder. What is told first may be too little; what
+        counts is the most that was told."""
+        if size_bytes > self._need:
+            self._need = size_bytes
+            with self._remember():
+                self._events.reserve(size_bytes)
+
+    def check_size(self, part_bytes: int) -> None:
+        """Raises IngestError `too_large` (permanent) if the part, with those before it, is beyond the limit."""
+        limit = self.options.max_bytes
+        if limit is not None and self.done_bytes + part_bytes > limit:
+            raise failure(
+                "too_large",
+                f"The video is larger than the limit of {limit:,} bytes: raise max_bytes to take it.",
+            )
 
     @contextmanager
     def _remember(self) -> Iterator[None]:

@@ -38,7 +38,21 @@ CREATE TABLE hosts (
 COMMENT ON TABLE hosts IS 'Source hosts that were paused or paced; the claim passes over the jobs of one that cools down.';
 COMMENT ON COLUMN hosts.refusals IS
     'Refusals (rate limits, bot checks) since the last success; while above 0 one job at a time tries the host.';
+COMMENT ON COLUMN hosts.last_started_at IS 'Of hosts with a pause between two starts: when a job was last claimed or begun.';
 CREATE TRIGGER hosts_updated BEFORE UPDATE ON hosts FOR EACH ROW EXECUTE FUNCTION set_updated_at();
+
+-- A claimed job may wait for a worker, so the pause counts from where its run really begins.
+CREATE FUNCTION date_start_at_host() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE hosts SET last_started_at = NEW.started_at WHERE host = NEW.source_host AND last_started_at IS NOT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER ingest_jobs_started AFTER UPDATE ON ingest_jobs FOR EACH ROW
+    WHEN (OLD.status <> 'running' AND NEW.status = 'running') EXECUTE FUNCTION date_start_at_host();
+
+-- The claim takes of each host the first in line.
+CREATE INDEX ingest_jobs_in_line ON ingest_jobs (coalesce(source_host, ''), priority DESC, created_at)
+    WHERE status = 'queued' AND video_id IS NOT NULL;
 
 -- ---------------------------------------------------------------------------------------------------------------
 -- Captions: a language may have uploaded and automatic ones.
