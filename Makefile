@@ -31,14 +31,21 @@ check: setup ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests of parts go side by side. Those of the running stack take turns: they need the machine for themselves.
+PARTS := -n 2 narralytica_ingest_tests/unit narralytica_ingest_tests/integration
+STACK := narralytica_ingest_tests/e2e
+
 test: setup ## the fast tests, with real servers (under 10 minutes)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(PARTS)
+	$(BIN)/pytest -m "not slow" $(STACK)
 
 test-all: setup ## all tests
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARTS)
+	$(BIN)/pytest $(STACK)
 
-docs: ## write docs/failure-codes.md anew, after a change of the catalogue of failures
-	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md
+docs: setup ## write docs/failure-codes.md anew, after a change of the catalogue of failures
+	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md.new
+	mv docs/failure-codes.md.new docs/failure-codes.md
 
 bench: setup ## how long ingesting takes, against a shell script that does the same
 	$(BIN)/python -W ignore -m bench.against_script

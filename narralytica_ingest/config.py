@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class HostRule(BaseModel):
     """How one domain is treated: most jobs at once, and the shortest time (seconds) between two starts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     concurrency: int | None = Field(None, ge=1)
     pause_seconds: float = Field(0.0, ge=0)
@@ -23,7 +23,9 @@ class HostRule(BaseModel):
 class Settings(BaseSettings):
     """All settings, each with its default. Times are seconds, sizes bytes, unless the name says otherwise."""
 
-    model_config = SettingsConfigDict(env_prefix="NARRALYTICA_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="NARRALYTICA_", env_ignore_empty=True, frozen=True, extra="ignore", allow_inf_nan=False
+    )
 
     home: Path = Field(Path(".narralytica"), description="Folder of all local state (made with mode 0700).")
 
@@ -113,7 +115,7 @@ class Settings(BaseSettings):
     host_concurrency: int | None = Field(None, ge=1, description="Most jobs of one host at once; unset: no limit.")
     host_pause_seconds: float = Field(0.0, ge=0, description="Shortest time between two starts at one host.")
     host_rules: dict[str, HostRule] = Field(
-        {}, description='The two above by domain, as JSON: `{"youtube.com": {"concurrency": 1, "pause_seconds": 10}}`.'
+        {}, description='The two above by domain, as JSON: `{"youtube.com": {"concurrency": 1}, "*": {"pause_seconds": 2}}`.'
     )
     host_cooldown_seconds: float = Field(
         60.0, gt=0, description="First pause of a host that limits or suspects us; doubles while it goes on."

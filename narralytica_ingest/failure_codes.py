@@ -47,7 +47,6 @@ OF_JOBS: Codes = {
         ),
         "too_long": ("The video lasts longer than the limit.", "Raise `NARRALYTICA_MAX_DURATION_SECONDS` to take it."),
         "too_large": ("The video is larger than the limit.", "Raise `NARRALYTICA_MAX_BYTES`, or lower `max_height`."),
-        "fragment_too_large": ("One segment of the video is larger than any honest one.", "Check the source."),
         # The file
         "not_media": ("The file is no media file that can be read.", "Check the source."),
         "no_audio_stream": ("The video has no sound, so there is nothing to transcribe.", ""),
@@ -55,10 +54,9 @@ OF_JOBS: Codes = {
         "undecodable_media": ("The file is damaged: it cannot be decoded.", "Submit a whole copy."),
         # The job
         "invalid_options": ("The job's options are wrong.", "Correct them: see docs/job-table.md."),
-        "invalid_upload_ref": ("The upload reference is none.", "Give it the form s3://bucket/key."),
+        "invalid_upload_ref": ("This is no upload reference.", "Give it the form s3://bucket/key."),
         "unidentifiable": ("The source cannot be understood.", "Check the job's source; the log has the traceback."),
         "unknown_video": ("No video of this id is known.", "Insert a job for its source: the job makes the partition."),
-        "video_deleted": ("The video was deleted while the job waited for it.", "Submit it again if it is wanted."),
         "not_ingested": ("What this step needs is not stored yet.", "Materialize it first, or submit a job."),
         # The store
         "upload_missing": ("There is no such uploaded object.", "Upload it first, then retry the job."),
@@ -83,10 +81,6 @@ OF_JOBS: Codes = {
             "Solve it in a browser and give the worker its cookies, or another address.",
         ),
         "cookies_needed": ("The source wants fresh cookies of a browser.", "Export them anew for the worker."),
-        "cookies_unusable": (
-            "The worker's cookies cannot be read.",
-            "Correct `NARRALYTICA_COOKIES_FILE` or `NARRALYTICA_COOKIES_FROM_BROWSER`; `doctor` tries them.",
-        ),
         "age_restricted": (
             "The source asks for a proof of age.",
             "Give the worker cookies of an adult's account.",
@@ -117,10 +111,6 @@ OF_JOBS: Codes = {
             "The source offers no format that can be fetched.",
             "Check the job's `format`, if it has one; else update the worker's yt-dlp.",
         ),
-        "javascript_runtime_missing": (
-            "YouTube's formats need a JavaScript runtime, and the worker has none that works.",
-            "Run `make setup`, which brings deno; `doctor` tries it.",
-        ),
         "impersonation_missing": (
             "The source wants the network fingerprint of a browser, which the worker cannot show.",
             "Check `NARRALYTICA_IMPERSONATE`, or run `make setup`, which brings curl_cffi.",
@@ -135,7 +125,6 @@ OF_JOBS: Codes = {
             "Set `NARRALYTICA_IMPERSONATE`, or upload the file.",
         ),
         "proxy_login_required": ("The proxy asks for a login.", "Correct `NARRALYTICA_PROXIES`."),
-        "proxy_unusable": ("The proxy's URL cannot be used.", "Correct `NARRALYTICA_PROXIES`."),
     },
     "not_yet": {
         "live": ("The video is live now: it is ingested once the broadcast is over.", ""),
@@ -183,14 +172,22 @@ OF_JOBS: Codes = {
             "Raise `NARRALYTICA_MEDIA_TIMEOUT_SECONDS` for long videos.",
         ),
         "worker_lost": ("The worker died or lost its connection during the run.", ""),
-        "run_ended_early": ("The run ended before the video was ready.", ""),
-        "run_failed": ("The run failed without a word.", "The UI shows its log."),
+        "run_ended_early": ("The run ended before the video was ready.", "The UI shows its log."),
     },
     "restart": {
         "range_refused": ("The file at the source became shorter (416).", ""),
         "source_changed": ("The file changed at its source during the transfer.", ""),
     },
     "local": {
+        "cookies_unusable": (
+            "The worker's cookies cannot be read.",
+            "Correct `NARRALYTICA_COOKIES_FILE` or `NARRALYTICA_COOKIES_FROM_BROWSER`; `doctor` tries them.",
+        ),
+        "proxy_unusable": ("The proxy's URL cannot be used.", "Correct `NARRALYTICA_PROXIES`."),
+        "javascript_runtime_missing": (
+            "YouTube's formats need a JavaScript runtime, and the worker has none that works.",
+            "Run `make setup`, which brings deno; `doctor` tries it.",
+        ),
         "disk_full": ("The worker's disk is full.", "Free some space."),
         "disk_unusable": ("The worker's disk cannot be read or written.", "Check its mount and its health."),
         "too_many_open_files": ("The worker may not open more files.", "Raise its limit (`ulimit -n`)."),
@@ -222,7 +219,6 @@ OF_COMMANDS: Codes = {
         "one_key_one_source": ("An idempotency key names one request.", "Give one SOURCE with it."),
         "nothing_to_wait_for": ("`--exit-when-done` needs something to wait for.", "Add `--submit SOURCE`."),
         "not_a_job_id": ("This is no job id.", "`narralytica-ingest jobs` lists them."),
-        "no_such_job": ("There is no such job.", "`narralytica-ingest jobs` lists them."),
         "no_such_job_or_video": ("There is no such job or video.", "`narralytica-ingest jobs` lists what there is."),
         "host_without_jobs": ("No job ever had this host.", "`narralytica-ingest hosts` lists what there is."),
         "job_has_ended": ("The job has ended already, so there is nothing to cancel.", ""),

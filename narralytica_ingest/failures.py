@@ -57,16 +57,16 @@ POLICIES: Mapping[FailureClass, Policy] = MappingProxyType(
             "counted. Until then the source's whole host rests, and when the job ends, for "
             "`NARRALYTICA_HOST_COOLDOWN_SECONDS`, doubling while it goes on. Its other jobs wait at no cost, other "
             "hosts go on, and `narralytica-ingest hosts` shows and ends the rest.",
-            "The job waits, and with it the others of this host.",
+            "",
         ),
         FailureClass.TRANSIENT: Policy(
             "The job is tried again after `NARRALYTICA_RETRY_BASE_SECONDS`, doubling up to "
             "`NARRALYTICA_RETRY_MAX_SECONDS`, and goes on with what it has. Each failure is counted; after "
             "`NARRALYTICA_MAX_ATTEMPTS` the job fails.",
-            "It is tried again.",
+            "",
         ),
         FailureClass.RESTART: Policy(
-            "What was downloaded so far is dropped; otherwise like `transient`.", "The download starts again."
+            "What was downloaded so far is dropped; otherwise like `transient`.", ""
         ),
         FailureClass.LOCAL: Policy(
             "The fault is ours, not the job's: the job goes back to the queue for 15 seconds, doubling up to 5 "
@@ -98,8 +98,7 @@ class Known:
     def sentence(self) -> str:
         """What happened, what to do about it, and what comes next."""
         then = POLICIES[self.failure_class].then if self.in_jobs else ""
-        by_itself = self.failure_class in (FailureClass.RATE_LIMITED, FailureClass.TRANSIENT, FailureClass.RESTART)
-        return " ".join(filter(None, [self.meaning, *([then, self.action] if by_itself else [self.action, then])]))
+        return " ".join(filter(None, [self.meaning, self.action, then]))
 
 
 def _catalogue() -> dict[str, Known]:

@@ -63,6 +63,10 @@ class Intake:
             key = self._identify(job)
             with connection.transaction():
                 dispatch.attach(connection, job.job_id, key, hints=_hints(job), force=options.force)
+        except psycopg.errors.ForeignKeyViolation:
+            log.info("job %s: the known video that it was led to has just gone; the next look asks again", job.job_id)
+        except psycopg.errors.ProgramLimitExceeded:  # no name of a host is that long
+            self._refuse(connection, job, failure("invalid_url"))
         except psycopg.OperationalError:  # it says nothing about the job
             raise
         except IngestError as error:

@@ -6,10 +6,10 @@ from typing import Any
 
 import dagster as dg
 
-from narralytica_ingest.assets.shown import shown_media
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia, StoredMedia
 from narralytica_ingest.partitions import videos
+from narralytica_ingest.shown import shown_media
 
 
 @dg.asset(

@@ -6,12 +6,12 @@ from typing import Any
 import dagster as dg
 
 from narralytica_ingest.assets.job_table import ingest_jobs
-from narralytica_ingest.assets.shown import shown_media
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.io_managers.values import NewMedia, StoredMedia
 from narralytica_ingest.partitions import videos
 from narralytica_ingest.resources.fetcher import Fetcher, IsPlaylist, JoinedKnownVideo
 from narralytica_ingest.resources.media_store import MediaStore
+from narralytica_ingest.shown import shown_media
 
 
 @dg.asset(

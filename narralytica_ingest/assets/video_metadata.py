@@ -8,11 +8,11 @@ from typing import Any
 
 import dagster as dg
 
-from narralytica_ingest.assets.shown import table
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.io_managers.values import StoredMedia
 from narralytica_ingest.metadata.normalize import normalize
 from narralytica_ingest.partitions import videos
+from narralytica_ingest.shown import table
 
 # Source infos read at once; each is a request of some milliseconds.
 READERS = 8

@@ -7,14 +7,14 @@ from uuid import UUID
 import typer
 
 from narralytica_ingest.cli import terminal
-from narralytica_ingest.cli.describe import state_text
+from narralytica_ingest.cli.describe import is_deferred, rest_text, state_text
 from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.follow import follow
 from narralytica_ingest.cli.look import JsonOption, find, records
 from narralytica_ingest.cli.services import tables, up_is_running
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.failures import failure
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.store import jobs
 from narralytica_ingest.store.database import Database, Row
 
@@ -36,6 +36,8 @@ def retry(
     with tables(settings) as endpoints:
         before = find(endpoints, job)["job"]
         family = _is_playlist(before) and not force
+        if before is not None and before["host_wait"] and not is_deferred(before):
+            raise failure("job_not_ended", f"Job {job_id} is queued and waits: {rest_text(before['host_wait'])}.")
         with Database(endpoints.postgres_url).transaction() as connection:
             if family:
                 children = jobs.retry_children(connection, job_id)
@@ -50,11 +52,12 @@ def retry(
         terminal.print_json(record)
         return
     deferred = before["status"] == "queued"
-    what = "waits no longer" if deferred else f"is queued again (it was {before['status']})"
+    what = "no longer waits for its time" if deferred else f"is queued again (it was {before['status']})"
+    up = up_is_running(settings.home)
+    then = _then(record["job"], up)
     if family:
-        what = f"has {_counted(children)} queued again"
-    then = "it goes with the next look at the job table" if up_is_running(settings.home) else "it goes when `up` runs"
-    _print(f"Job {job_id} {what}: {then}.")
+        what, then = f"has {_counted(children)} queued again", "." if up else "; `up` does not run here."
+    _print(f"Job {job_id} {what}{then}")
 
 
 def cancel(
@@ -73,8 +76,14 @@ def cancel(
         if _is_playlist(find(endpoints, job)["job"]):
             _cancel_playlist(settings, endpoints, job_id, wait=wait, as_json=as_json)
             return
-        with Database(endpoints.postgres_url).transaction() as connection:
-            status = jobs.cancel(connection, job_id)
+        try:
+            with Database(endpoints.postgres_url).transaction() as connection:
+                status = jobs.cancel(connection, job_id)
+        except IngestError:
+            if not _is_playlist(find(endpoints, job)["job"]):
+                raise
+            _cancel_playlist(settings, endpoints, job_id, wait=wait, as_json=as_json)  # it was expanded just now
+            return
         if status == "running" and wait and not up_is_running(settings.home):
             terminal.say("`up` is not running here: the job ends when `narralytica-ingest up` runs.", "yellow")
         if wait:
@@ -92,6 +101,13 @@ def cancel(
         _print(f"Job {job_id} is running; {who}.")
     if wait and now != "canceled":
         raise typer.Exit(1)
+
+
+def _then(job: Row, up: bool) -> str:
+    """How the sentence about a queued job ends: what it waits for now."""
+    if up and job["host_wait"]:
+        return f". It waits: {rest_text(job['host_wait'])}."
+    return ": it goes with the next look at the job table." if up else ": it goes when `up` runs."
 
 
 def _cancel_playlist(settings: Settings, endpoints: Endpoints, job_id: UUID, *, wait: bool, as_json: bool) -> None:

@@ -29,7 +29,10 @@ def source_name(job: Row, width: int = 60) -> str:
     if parts.netloc and parts.query and parts.scheme != "s3":
         name += f"?{parts.query}"
     name = clean(name)
-    return name if len(name) <= width else f"{name[: width - 1]}…"
+    if len(name) <= width:
+        return name
+    ending = (width - 1) // 2  # names of one site differ at their ends
+    return f"{name[: width - 1 - ending]}…{name[-ending:]}"
 
 
 def state_text(job: Row) -> str:
@@ -74,6 +77,12 @@ def host_wait_text(wait: Row) -> str:
         case "pause":
             return f"{host} is given a pause between two starts"
     return f"{host} has its {wait['limit']} job{'s' if wait['limit'] != 1 else ''} at once"
+
+
+def rest_text(wait: Row) -> str:
+    """The same, and what ends it where a person can."""
+    reset = f"; `narralytica-ingest hosts reset {wait['host']}` ends that" if wait["error_code"] else ""
+    return host_wait_text(wait) + reset
 
 
 def clock(value: datetime) -> str:
@@ -125,8 +134,7 @@ _NOT_UP = "It waits until `narralytica-ingest up` runs."
 def _when_queued(job: Row, retry: str, up_is_running: bool) -> str:
     wait = job.get("host_wait")
     if wait and wait["error_code"] and up_is_running:
-        reset = f"`narralytica-ingest hosts reset {wait['host']}` ends that"
-        return f"It waits: {host_wait_text(wait)}; {reset}."
+        return f"It waits: {rest_text(wait)}."
     if is_deferred(job):
         when = f"It is tried again {distance(job['not_before'])} by itself"
         return f"{when}; `{retry}` lets it go now." if up_is_running else f"{when}, once `narralytica-ingest up` runs."

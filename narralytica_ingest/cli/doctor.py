@@ -52,7 +52,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "ffprobe", lambda: _ffprobe(_tools(settings))
     yield "yt-dlp", lambda: f"{version('yt-dlp')}, with yt-dlp-ejs {version('yt-dlp-ejs')}"
     yield from source_checks(settings)
-    yield "disk", lambda: _disk(settings.home)
+    yield "disk", lambda: _disk(settings.home, max(_ENOUGH_DISK, settings.keep_free_bytes))
     yield "up", lambda: "is running" if up_is_running(settings.home) else "is not running (nothing is wrong with that)"
 
 
@@ -73,7 +73,7 @@ def _print(check: Check) -> None:
 
     console = terminal.out()
     mark = ("ok  ", "green") if check.ok else ("BAD ", "bold red")
-    console.print(Text.assemble(mark, (f"{check.name:<12}", "bold"), terminal.text(check.detail)), soft_wrap=True)
+    console.print(Text.assemble(mark, (f"{check.name:<11} ", "bold"), terminal.text(check.detail)), soft_wrap=True)
     if check.mend:
         console.print(Text.assemble("    to mend it: ", terminal.text(check.mend)), soft_wrap=True)
 
@@ -186,12 +186,14 @@ def _mend_tool(name: str) -> str:
     return f"Install a complete {name}, or set NARRALYTICA_{name.upper()} to the path of one."
 
 
-def _disk(home: Path) -> str:
+def _disk(home: Path, enough: int) -> str:
     there = next(folder for folder in (home, *home.parents) if folder.exists())
     free = shutil.disk_usage(there).free
     said = f"{terminal.size(free)} free under {home}"
-    if free < _ENOUGH_DISK:
+    if free < enough:
         raise Broken(
-            said, f"Free some space ({terminal.size(_ENOUGH_DISK)} at least), or set NARRALYTICA_HOME to a larger disk."
+            said,
+            f"Free some space (downloads wait below {terminal.size(enough)}, NARRALYTICA_KEEP_FREE_BYTES), or set "
+            "NARRALYTICA_HOME to a larger disk.",
         )
     return said

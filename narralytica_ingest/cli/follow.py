@@ -27,7 +27,7 @@ _BURST_SECONDS = 0.1  # many changes at once are one look
 _PATIENCE_SECONDS = 60.0
 _LINE_SECONDS = 10.0
 
-# Children come last and in the order in which they were made, so that rows only ever join at the end.
+# Children come last, in the order in which they were made.
 _JOBS = """
 SELECT j.* FROM ingest_jobs j LEFT JOIN unnest(%(ids)s::uuid[]) WITH ORDINALITY AS wanted (job_id, place) USING (job_id)
  WHERE j.job_id = ANY(%(ids)s) OR j.parent_job_id IN (
@@ -93,15 +93,15 @@ class _Lines:
     """A line for each change, and now and then one for the bytes."""
 
     def __init__(self) -> None:
-        self._said: dict[int, tuple[Any, float]] = {}
+        self._said: dict[UUID, tuple[Any, float]] = {}
 
     def show(self, rows: list[Row]) -> None:
-        for place, row in enumerate(rows):
+        for row in rows:
             stage, wait = (row["progress"] or {}).get("stage"), (row["host_wait"] or {}).get("why")
             state = (row["status"], row["not_before"], row["error_code"], stage, wait)
-            before, at = self._said.get(place, (None, 0.0))
+            before, at = self._said.get(row["job_id"], (None, 0.0))
             if state != before or (row["status"] == "running" and time.monotonic() - at > _LINE_SECONDS):
-                self._said[place] = (state, time.monotonic())
+                self._said[row["job_id"]] = (state, time.monotonic())
                 terminal.say(f"{source_name(row)}: {family_text(row, _children(row, rows))} {progress_text(row)}")
 
 
@@ -110,16 +110,16 @@ class _Bars:
 
     def __init__(self, progress: "Progress") -> None:
         self._progress = progress
-        self._tasks: list[TaskID] = []
+        self._tasks: dict[UUID, TaskID] = {}
 
     def show(self, rows: list[Row]) -> None:
-        while len(self._tasks) < len(rows):
-            self._tasks.append(self._progress.add_task("", total=1, amount=""))
-        for task, row in zip(self._tasks, rows, strict=True):
+        for row in rows:
             children = _children(row, rows)
             total, completed = _bar(row, children)
+            if row["job_id"] not in self._tasks:
+                self._tasks[row["job_id"]] = self._progress.add_task("", total=1, amount="")
             self._progress.update(
-                task,
+                self._tasks[row["job_id"]],
                 total=total,
                 completed=completed,
                 description=f"{source_name(row, 28)}: {family_text(row, children)}",

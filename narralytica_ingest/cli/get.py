@@ -22,6 +22,13 @@ from narralytica_ingest.store.database import Row
 _BLOCK = 1 << 20
 
 
+class Origin(StrEnum):
+    """Who made captions."""
+
+    UPLOADED = "uploaded"
+    AUTOMATIC = "automatic"
+
+
 class Kind(StrEnum):
     """The kinds of stored objects."""
 
@@ -41,13 +48,19 @@ def get(
     language: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Which one, if there are several languages.")
     ] = None,
+    origin: Annotated[
+        Origin | None,
+        typer.Option(
+            metavar="NAME", help="Captions that people made (uploaded, first choice) or the source (automatic)."
+        ),
+    ] = None,
 ) -> None:
     """Fetch a stored object. The file appears only when it is complete and its SHA-256 is right."""
     if output == "-" and sys.stdout.isatty():
         raise failure("binary_to_terminal", "This would fill the terminal with bytes: give -o FILE, or a pipe.")
     with tables(load_settings(), s3=True) as endpoints:
         record = find(endpoints, video)
-        file = choose(record["media_files"], video, kind.value, language)
+        file = choose(record["media_files"], video, kind.value, language, origin)
         if output == "-":
             _fetch(endpoints.s3, file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
@@ -58,23 +71,26 @@ def get(
     terminal.say(f"{target}: {terminal.size(file['size_bytes'])}, sha256 {file['sha256']}")
 
 
-def choose(files: Sequence[Row], video: str, kind: str, language: str | None) -> Row:
-    """The one file that is meant. Raises IngestError `not_stored` or `several_languages`, naming what there is."""
+def choose(files: Sequence[Row], video: str, kind: str, language: str | None, origin: str | None = None) -> Row:
+    """The one file that is meant: of captions in one language those that people made, unless `origin` says otherwise.
+
+    Raises IngestError `not_stored` or `several_languages`, naming what there is.
+    """
     of_kind = [file for file in files if file["kind"] == kind]
-    found = [file for file in of_kind if language in (None, file["language"])]
-    if len(found) == 1:
-        return found[0]
+    found = [file for file in of_kind if language in (None, file["language"]) and origin in (None, file["origin"])]
+    languages = sorted({str(file["language"]) for file in found})
+    if len(languages) == 1:
+        return max(found, key=lambda file: file["origin"] == Origin.UPLOADED)
     if found:
-        spoken = ", ".join(sorted(str(file["language"]) for file in found))
-        raise failure("several_languages", f"There are several ({spoken}): choose one with --language.")
-    wanted = kind + (f" in {terminal.clean(language)}" if language else "")
+        raise failure("several_languages", f"There are several ({', '.join(languages)}): choose one with --language.")
+    wanted = " ".join(filter(None, [origin, kind, f"in {terminal.clean(language)}" if language else None]))
     there = ", ".join(sorted({str(file["kind"]) for file in files})) or "nothing yet"
     raise failure("not_stored", f"{terminal.clean(video)} has no {wanted}; stored: {there}.")
 
 
 def _target(file: Row, output: str | None) -> Path:
     if output is None:
-        parts = [file["video_id"], file["kind"], file["language"]]
+        parts = [file["video_id"], file["kind"], file["language"], file["origin"]]
         return Path("-".join(part for part in parts if part) + PurePosixPath(file["object_key"]).suffix)
     target = Path(output).expanduser().resolve()
     if target.is_dir() or not target.parent.is_dir():

@@ -14,7 +14,7 @@ from narralytica_ingest.cli.terminal import text
 from narralytica_ingest.config import HostRule, load_settings
 from narralytica_ingest.store import breaker
 from narralytica_ingest.store.database import Database, Row
-from narralytica_ingest.store.hosts import Host, HostRules, HostState, host_rules, look
+from narralytica_ingest.store.hosts import Host, HostRules, HostState, as_host, host_rules, look
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,13 +52,13 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """End a host's cool-down and the suspicion against it: all its jobs may go at once."""
-    if (host is None) != every:
+    if (host is None) != every or host == "":
         raise typer.BadParameter("name one host, or give --all for every one.")
     settings = load_settings()
     with tables(settings) as endpoints, Database(endpoints.postgres_url).transaction() as connection:
         if host is not None and not host.isprintable():  # Postgres takes neither NUL nor broken UTF-8
             raise breaker.host_without_jobs(terminal.clean(host))
-        changed = breaker.reset(connection, host.lower() if host else None)
+        changed = breaker.reset(connection, None if host is None else as_host(host))
     if as_json:
         terminal.print_json(changed)
     for row in [] if as_json else changed:

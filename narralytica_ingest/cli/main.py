@@ -5,6 +5,7 @@ standard error; 130 interrupted.
 """
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import psycopg
 import pydantic
 import typer
+from pydantic_settings import SettingsError
 
 from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.change import cancel, retry
@@ -108,6 +110,8 @@ def explain(error: Exception) -> str:
             return _usage(error)
         case pydantic.ValidationError():
             return "; ".join(_setting(each) for each in error.errors())
+        case SettingsError():
+            return _not_json(error)
         case psycopg.Error():
             return f"Postgres refused: {_first_line(error)}."
         case OSError() if error.strerror:
@@ -123,8 +127,15 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _setting(error: Any) -> str:
-    name = "_".join(str(part) for part in error["loc"]).upper()
-    return f"NARRALYTICA_{name}: {error['msg'].replace('Value error, ', '')}."
+    setting, *inside = (str(part) for part in error["loc"])
+    where = f" ({', '.join(inside)})" if inside else ""
+    return f"NARRALYTICA_{setting.upper()}{where}: {error['msg'].replace('Value error, ', '')}."
+
+
+def _not_json(error: SettingsError) -> str:
+    """A setting that holds several values is JSON. (The message names its field; the value may be a secret.)"""
+    found = re.search(r'field "(\w+)"', str(error))
+    return f"NARRALYTICA_{found[1].upper() if found else '…'}: this is no valid JSON; the README shows its form."
 
 
 def _first_line(error: BaseException) -> str:

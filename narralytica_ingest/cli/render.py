@@ -4,7 +4,15 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from narralytica_ingest.cli.describe import detail_text, next_step, progress_text, source_name, source_of, took
+from narralytica_ingest.cli.describe import (
+    detail_text,
+    is_deferred,
+    next_step,
+    progress_text,
+    source_name,
+    source_of,
+    took,
+)
 from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.terminal import age, moment, seconds, size, text
 from narralytica_ingest.store.database import Row
@@ -105,7 +113,7 @@ def _job_facts(job: Row, ui: str | None, up_is_running: bool, max_attempts: int)
     if job["error_code"]:
         yield "error", f"{job['error_class']} / {job['error_code']}", "red"
         yield "what", job["error_message"], "red" if job["status"] == "failed" else ""
-    if job["status"] == "queued":
+    if is_deferred(job):
         yield "next try", _moment(job["not_before"]), ""
     yield "next", next_step(job, up_is_running), "bold"
 
@@ -113,28 +121,31 @@ def _job_facts(job: Row, ui: str | None, up_is_running: bool, max_attempts: int)
 def _playlist_facts(job: Row, children: Row) -> Facts:
     playlist = job["playlist"]
     yield "title", playlist["title"], ""
-    yield "listed", f"{playlist['videos']} videos{_left_out(playlist)}", ""
+    yield "listed", f"{playlist['videos']} videos{_left_out(job)}", ""
     yield "jobs", children_text(children), "bold"
     for failed in children["failures"]:
         name = failed["title"] or failed["source_url"]
         yield "failed", f"{name}: {failed['error_code']} (job {failed['job_id']})", "red"
     unnamed = children["failed"] - len(children["failures"])
     yield "", f"and {unnamed} more that failed" if unnamed > 0 else None, "red"
-    yield "all of them", f"narralytica-ingest jobs --parent {job['job_id']}", ""
+    yield "all of them", f"narralytica-ingest jobs --parent {job['job_id']} --limit {children['jobs']}", ""
     if children["failed"] or children["canceled"]:
         yield "again", f"narralytica-ingest retry {job['job_id']}", ""
 
 
-def _left_out(playlist: Row) -> str:
-    more = "; the limit leaves others out (NARRALYTICA_PLAYLIST_LIMIT)" if playlist["more"] else ""
+def _left_out(job: Row) -> str:
+    playlist, limits = job["playlist"], ["NARRALYTICA_PLAYLIST_LIMIT"]
+    if "playlist_limit" in job["options"]:
+        limits.insert(0, "playlist_limit")
+    more = f"; the limit leaves others out ({' or '.join(limits)})" if playlist["more"] else ""
     return f"{more}; {playlist['skipped']} entries have no usable URL" if playlist["skipped"] else more
 
 
 def _attempts(job: Row, max_attempts: int) -> str | None:
     if not job["failures"] or job["error_class"] in ("permanent", "needs_operator"):
         return str(job["attempt"]) if job["attempt"] else None
-    allowed = job["max_attempts"] or max_attempts
-    return f"{job['attempt']}, of which {job['failures']} failed (at {allowed} it fails for good)"
+    allowed = "" if job["finished_at"] else f" (at {job['max_attempts'] or max_attempts} it fails for good)"
+    return f"{job['attempt']}, of which {job['failures']} failed{allowed}"
 
 
 def _video_facts(video: Row, job: Row | None, ui: str | None) -> Facts:
@@ -192,7 +203,8 @@ def _files(files: Sequence[Row]) -> Iterator["Text"]:
     from rich.text import Text
 
     for file in sorted(files, key=lambda each: _ORDER.index(each["kind"])):
-        kind = f"{file['kind']} ({file['language']})" if file["language"] else file["kind"]
+        which = ", ".join(filter(None, [file["language"], file["origin"]]))
+        kind = f"{file['kind']} ({which})" if which else file["kind"]
         about = f"{size(file['size_bytes'])} ({file['size_bytes']:,} bytes), {file['content_type']}"
         yield Text.assemble("  ", text(kind, "cyan"), "  ", text(about))
         yield Text.assemble(("    sha256 ", "dim"), text(file["sha256"]))

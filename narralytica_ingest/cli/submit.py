@@ -52,7 +52,7 @@ def submit(
         typer.Option("--format", metavar="TEXT", help="yt-dlp format selector, in place of the usual choice."),
     ] = None,
     max_duration: Annotated[
-        float | None, typer.Option(metavar="SECONDS", min=0.001, help="Longest video to take.")
+        float | None, typer.Option(metavar="SECONDS", min=0.001, max=1e9, help="Longest video to take.")
     ] = None,
     max_bytes: Annotated[int | None, typer.Option(metavar="N", min=1, help="Largest original to take.")] = None,
     playlist_limit: Annotated[

@@ -166,7 +166,7 @@ class RunSession:
         if self._stop_reason is not None or stopped:
             self._end(self._stop_reason or interrupted())
         else:
-            self._end(failure("run_ended_early", "The run ended before the video was ready; it is tried again."))
+            self._end(failure("run_ended_early", "The run ended before the video was ready."))
         # Unfinished downloads stay only for a job that goes on with them.
         self._files.close(partial(waited_for, self.database))
 
@@ -245,7 +245,7 @@ class RunSession:
                 if time.monotonic() - last_good > self.settings.lease_seconds:
                     reason = LeaseLost(self._leases)
             if os.getppid() != parent:
-                reason = failure("interrupted", "The worker of this run was killed; the job is tried again.")
+                reason = failure("interrupted", "The worker of this run was killed.")
             if reason is not None:
                 self._interrupt(reason)
                 return

@@ -10,6 +10,7 @@ from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.failures import failure
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia, StoredMedia
 from narralytica_ingest.resources.media_store import MediaStore
+from narralytica_ingest.shown import table
 from narralytica_ingest.store.artifacts import MediaFile, commit_media_files
 
 
@@ -31,7 +32,7 @@ class S3MediaIOManager(dg.IOManager):
             with self._session.database.transaction() as connection:
                 commit_media_files(connection, lease, [row for row, _ in published])
         row, fresh = published[0]
-        context.add_output_metadata(self._describe(row, stored_now=fresh))
+        context.add_output_metadata(self._describe(row, stored_now=fresh) | _beside([file for file, _ in published[1:]]))
 
     def load_input(self, context: dg.InputContext) -> StoredMedia | dict[str, StoredMedia]:
         """The upstream asset's stored file: one, or for a range of partitions a dict by video.
@@ -74,6 +75,13 @@ class S3MediaIOManager(dg.IOManager):
             "content_type": file.content_type,
             "bytes_stored_now": file.size_bytes if stored_now else 0,
         }
+
+
+def _beside(files: Sequence[MediaFile]) -> dict[str, Any]:
+    """What came with the asset's own file."""
+    columns = {"kind": "string", "language": "string", "origin": "string", "size_bytes": "int"}
+    rows = [{name: getattr(file, name) or "" for name in columns} for file in files]
+    return {"stored_with_it": table(columns, rows)} if rows else {}
 
 
 @dg.io_manager(

@@ -109,5 +109,5 @@ def _failed(complaints: str) -> IngestError:
     if "No space left" in complaints:
         return failure("disk_full", "The worker's disk is full: free some space; the job waits.")
     if "Cannot allocate memory" in complaints:
-        return failure("media_out_of_memory", "ffmpeg ran out of memory: it is tried again.")
+        return failure("media_out_of_memory", "ffmpeg ran out of memory.")
     return failure("undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy.")

@@ -135,4 +135,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _timed_out(timeout: float) -> Exception:
-    return failure("media_timeout", f"The media tool did not finish within {timeout:.0f} seconds: it is tried again.")
+    return failure("media_timeout", f"The media tool did not finish within {timeout:.0f} seconds.")

@@ -110,7 +110,7 @@ def publish(
             )
     if not is_stored(client, ref, size, sha256):
         raise failure(
-            "published_size_differs", f"{ref} is not there with {size} bytes after storing it; it will be tried again."
+            "published_size_differs", f"{ref} is not there with {size} bytes after storing it."
         )
     return True
 

@@ -17,7 +17,7 @@ from narralytica_ingest.store.database import Database
 )
 def run_failed(context: dg.RunStatusSensorContext) -> None:
     """A failed run whose job still counts as running."""
-    _end_job_of(context, failure("run_failed", "The run failed without a word; it is tried again."))
+    _end_job_of(context, failure("run_ended_early", "The run failed without a word."))
 
 
 @dg.run_status_sensor(

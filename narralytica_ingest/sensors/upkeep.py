@@ -46,7 +46,7 @@ def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 def _requeue_silent_jobs(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
     """Jobs whose run no longer beats, and leases that it left behind; its Dagster run is ended, too."""
-    lost_worker = failure("worker_lost", "The worker died or lost its connection during the run; it is tried again.")
+    lost_worker = failure("worker_lost", "The worker died or lost its connection during the run.")
     with database.transaction() as connection:
         lost = table.silent_jobs(connection)
         for job in lost:

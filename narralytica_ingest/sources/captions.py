@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 # Best first: plain and widely read before those that carry a site's own layout. yt-dlp's names, by content type.
 CONTENT_TYPES = {
@@ -24,6 +24,7 @@ CONTENT_TYPES = {
 _PREFERENCE = {name: place for place, name in enumerate(CONTENT_TYPES)}
 _TALK = {"live_chat", "rechat", "danmaku", "comments"}  # what the audience wrote
 _ORIGINAL = "-orig"  # YouTube's mark on the language that its recognition heard
+_LONGEST_NAME = 80  # characters; some sites name a language by a sentence
 _TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
 
 
@@ -41,8 +42,8 @@ def wanted_captions(info: Mapping[str, Any], spoken: str | None, uploaded: bool,
     heard, all others are translations of it."""
     if uploaded:
         for language, offers in sorted((info.get("subtitles") or {}).items()):
-            if language not in _TALK and (usable := _best_first(offers)):
-                yield Wanted(str(language), "uploaded", usable)
+            if _is_language(language) and (usable := _best_first(offers)):
+                yield Wanted(language, "uploaded", usable)
     offered = info.get("automatic_captions") or {}
     key = automatic_key(list(offered), spoken) if automatic else None
     if key is not None and (usable := _best_first(offered[key])):
@@ -52,12 +53,17 @@ def wanted_captions(info: Mapping[str, Any], spoken: str | None, uploaded: bool,
 def automatic_key(offered: list[str], spoken: str | None) -> str | None:
     """Which of the automatic captions offered are in the video's own language; None if none is, or nobody knows."""
     heard = [key for key in offered if key.endswith(_ORIGINAL)]
-    by_language = {key.removesuffix(_ORIGINAL): key for key in heard or offered if key not in _TALK}
+    by_language = {key.removesuffix(_ORIGINAL): key for key in heard or offered if _is_language(key)}
     if spoken is None or (heard and not any(_same(each, spoken) for each in by_language)):
         return next(iter(by_language.values())) if len(by_language) == 1 else None
     alike = [language for language in by_language if _same(language, spoken)]
     nearest = min(alike, key=lambda language: (language != spoken, len(language), language), default=None)
     return by_language[nearest] if nearest is not None else None
+
+
+def _is_language(name: object) -> TypeGuard[str]:
+    """Whether it may name a language; a site may put anything in its place, and names no two in a thousand letters."""
+    return isinstance(name, str) and name not in _TALK and len(name) <= _LONGEST_NAME and name.isprintable()
 
 
 def _same(one: str, other: str) -> bool:

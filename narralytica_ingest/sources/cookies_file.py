@@ -34,7 +34,7 @@ class Cookies:
 
 
 def read_cookies(path: Path, now: float | None = None) -> Cookies:
-    """The cookies in a file, which is only read. Raises IngestError `cookies_unusable` (needs_operator)."""
+    """The cookies in a file, which is only read. Raises IngestError `cookies_unusable` (local)."""
     now = time.time() if now is None else now
     try:
         if path.stat().st_size > _LARGEST:
@@ -52,7 +52,7 @@ def read_cookies(path: Path, now: float | None = None) -> Cookies:
 
 def cookies_unusable(what: str, mend: str) -> IngestError:
     """The failure, of which `what` and `mend` are said; neither may hold a cookie."""
-    return failure("cookies_unusable", f"{what}: {mend}. Then retry the job.")
+    return failure("cookies_unusable", f"{what}: {mend}. The job goes on by itself.")
 
 
 def _parsed(text: str, now: float) -> Cookies:

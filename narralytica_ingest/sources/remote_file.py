@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from narralytica_ingest.failures import IngestError, failure
+
+_COMPRESSIONS = ("gzip", "deflate", "compress", "br", "zstd")
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,7 @@ class RemoteFile:
         """From a response's status and headers (a mapping whose `get` ignores case)."""
         span = _span(headers) if status == 206 else None
         length = headers.get("Content-Length") if status != 206 else span[2] if span else None
-        return cls(
-            headers.get("ETag"), headers.get("Last-Modified"), int(length) if length and length.isdigit() else None
-        )
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), int(length) if _is_count(length) else None)
 
     @property
     def validator(self) -> str | None:
@@ -63,7 +63,9 @@ class Answer:
 
 def _span(headers: Any) -> tuple[int, int, str] | None:
     """First byte, last byte and the whole file's length, which may be `*`."""
-    match = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", (headers.get("Content-Range") or "").strip())
+    match = re.fullmatch(
+        r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", (headers.get("Content-Range") or "").strip()
+    )
     return (int(match[1]), int(match[2]), match[3]) if match else None
 
 
@@ -86,7 +88,11 @@ def ranges_ignored() -> IngestError:
 def require_known_end(headers: Any) -> None:
     """Refuses an answer whose cut would go unnoticed. Raises IngestError `length_unknown` (transient)."""
     chunked = "chunked" in (headers.get("Transfer-Encoding") or "").lower()
-    if not chunked and (headers.get("Content-Length") is None or headers.get("Content-Encoding")):
+    compressed = is_compressed(headers)
+    # Parts of what is compressed are counted in bytes that are never seen.
+    if (compressed and (not chunked or headers.get("Content-Range"))) or (
+        not chunked and headers.get("Content-Length") is None
+    ):
         raise failure(
             "length_unknown",
             "The source does not say how long the file is, so a cut would go unnoticed: use a server that sends "
@@ -94,16 +100,25 @@ def require_known_end(headers: Any) -> None:
         )
 
 
+def is_compressed(headers: Any) -> bool:
+    """Whether what is read differs from what is sent. Stores also name encodings that nobody undoes (`aws-chunked`)."""
+    return any(name in (headers.get("Content-Encoding") or "").lower() for name in _COMPRESSIONS)
+
+
 def retry_after(value: str | None, now: datetime | None = None) -> datetime | None:
     """The time (UTC) that a `Retry-After` header names, in seconds or as a date; None when absent or senseless."""
     now = now or datetime.now(UTC)
     if value is None:
         return None
-    if value.strip().isdigit():
+    if _is_count(value.strip()):
         return now + timedelta(seconds=min(int(value), 86_400))
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+        when = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return min(when.astimezone(UTC), now + timedelta(days=1))
+    return min(when, now + timedelta(days=1))
+
+
+def _is_count(text: str | None) -> TypeGuard[str]:
+    return text is not None and re.fullmatch(r"[0-9]{1,18}", text) is not None

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Set
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit, urlunsplit
 
+from narralytica_ingest.redaction import storable
 from narralytica_ingest.sources.formats import audio_languages, spoken_language
 
 _FACTS = [
@@ -101,6 +102,12 @@ _FORMAT_FACTS = [
     "filesize",
 ]
 
+# Names of query parameters that open what they are attached to.
+_KEY = re.compile(
+    r"(?i)(?:lsig|sig|\w*signature|signed|hmac|policy|key-pair-id|api_?key|pass\w*|\w*secret|\w*token|auth\w*|session(?:_?id)?"
+    r"|hdn(?:ea|ts|tl)|x-(?:amz|goog|oss|cos|bce)-.*)"
+)
+
 
 def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
     """The facts worth keeping, ready for JSON. Formats shrink to their properties, captions to their languages.
@@ -118,7 +125,7 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
             kept.pop(name, None)
     for name in ("webpage_url", "original_url"):
         if name in kept:
-            kept[name] = _without_login(str(kept[name]))
+            kept[name] = _without_keys(str(kept[name]))
     if (language := spoken_language(info)) is not None:
         kept["language"] = language
     if languages := audio_languages(info.get("formats") or ()):
@@ -130,7 +137,8 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
     kept["automatic_captions"] = sorted(info.get("automatic_captions") or ())
     if info.get("thumbnail"):
         kept["thumbnail"] = _without_query(str(info["thumbnail"]))
-    return kept
+    shown: dict[str, Any] = storable(kept)
+    return shown
 
 
 def _chapters(value: object) -> list[dict[str, Any]]:
@@ -160,9 +168,11 @@ def _format_facts(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {name: chosen[name] for name in _FORMAT_FACTS if chosen.get(name) is not None}
 
 
-def _without_login(url: str) -> str:
+def _without_keys(url: str) -> str:
+    """The URL without what opens it: a login, a signature, a token."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    query = "&".join(pair for pair in parts.query.split("&") if not _KEY.fullmatch(pair.partition("=")[0]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment=""))
 
 
 def _without_query(url: str) -> str:

@@ -74,7 +74,8 @@ def cool(connection: Connection, host: str, until: datetime, error: Row, *, coun
 
 
 def trust(connection: Connection, hosts: Collection[str]) -> None:
-    """A job of these hosts succeeded: the suspicion is over. During a cool-down it only says that it began before."""
+    """A job fetched a video from these hosts: the suspicion is over. During a cool-down it only says that it began
+    before. A playlist that opened does not count, nor does a known video: neither asked for what was refused."""
     if hosts:
         connection.execute(_TRUST, (list(hosts),))
 
@@ -93,7 +94,7 @@ WITH suspected AS (
      ORDER BY host FOR UPDATE)
 UPDATE hosts h SET refusals = 0, cool_until = NULL, error_code = NULL, error_message = NULL
   FROM suspected s WHERE h.host = s.host
-RETURNING s.host, s.refusals, s.cool_until, s.cool_until > now() AS cooled, s.error_code
+RETURNING s.host, s.refusals, s.cool_until, coalesce(s.cool_until > now(), false) AS cooled, s.error_code
 """
 
 

@@ -7,6 +7,7 @@ Postgres and a forked process, and costs some 10 ms on one machine.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -73,6 +74,14 @@ class Database:
         """The rows of one statement in a transaction of its own."""
         with self.transaction() as connection:
             return connection.execute(query.encode(), params).fetchall()
+
+
+def clock(connection: Connection) -> datetime:
+    """The time by the database's clock: the tables are dated by it; a worker's may be wrong."""
+    row = connection.execute("SELECT clock_timestamp() AS now").fetchone()
+    assert row is not None
+    now: datetime = row["now"]
+    return now
 
 
 def as_jsonb(value: Any) -> Jsonb:

@@ -1,7 +1,8 @@
 """From queued jobs to runs: identify, answer what is ready already, claim, and emit again what got lost.
 
 Claiming and making a run are two systems, so `dispatched` is an outbox: a dispatched job without a run is emitted again
-with the same run key.
+with the same run key. What looks at many jobs again and again passes over those that somebody else has locked, so that
+it neither waits nor runs into a deadlock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,6 @@ from uuid import UUID
 from narralytica_ingest.store import hosts
 from narralytica_ingest.store.database import Connection, as_jsonb
 from narralytica_ingest.store.hosts import NO_RULES, HostRules
-from narralytica_ingest.store.leases import Lease, fence
 
 # Any constant; one claimer at a time keeps priorities and fairness exact. The unique index is what makes it safe.
 _CLAIM_LOCK = 7_264_002
@@ -116,19 +116,21 @@ def attach(
     return str(values["video_id"])
 
 
-# Videos are locked before their jobs and metadata, as a run's commit does it. One that a commit holds is passed over:
-# the commit answers its jobs, or the next look does.
+# Videos are locked before their jobs and metadata, as a run's commit does it. What somebody else holds is passed over:
+# a commit answers its jobs itself, and the next look does the rest.
 _ANSWER = """
 WITH ready AS (
     SELECT v.video_id FROM videos v
      WHERE v.status = 'ready' AND v.video_id IN (SELECT video_id FROM ingest_jobs WHERE status = 'queued')
-     ORDER BY v.video_id FOR NO KEY UPDATE SKIP LOCKED)
+     ORDER BY v.video_id FOR NO KEY UPDATE SKIP LOCKED),
+waiting AS (
+    SELECT job_id FROM ingest_jobs JOIN ready USING (video_id)
+     WHERE status = 'queued' AND NOT cancel_requested AND options -> 'force' IS DISTINCT FROM 'true'::jsonb
+       FOR UPDATE OF ingest_jobs SKIP LOCKED)
 UPDATE ingest_jobs j
    SET status = 'succeeded', outcome = 'deduplicated', finished_at = now(), not_before = NULL, progress = NULL,
        error_class = NULL, error_code = NULL, error_message = NULL
-  FROM ready
- WHERE ready.video_id = j.video_id AND j.status = 'queued' AND NOT j.cancel_requested
-   AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb
+  FROM waiting WHERE j.job_id = waiting.job_id
 RETURNING j.job_id, j.video_id
 """
 _BACK_TO_QUEUE_IF_READY = """
@@ -167,10 +169,13 @@ def answer_dispatched(connection: Connection, job_id: UUID, attempt: int) -> boo
 
 
 _CANCEL_REQUESTED = """
-UPDATE ingest_jobs
+WITH ended AS (
+    SELECT job_id FROM ingest_jobs
+     WHERE cancel_requested AND status IN ('queued', 'dispatched') FOR UPDATE SKIP LOCKED)
+UPDATE ingest_jobs j
    SET status = 'canceled', finished_at = now(), not_before = NULL, progress = NULL, error_class = 'canceled',
        error_code = 'canceled', error_message = 'Canceled on request; `retry` starts it again.'
- WHERE cancel_requested AND status IN ('queued', 'dispatched')
+  FROM ended WHERE j.job_id = ended.job_id
 """
 
 
@@ -238,62 +243,14 @@ def claim(connection: Connection, window: int, rules: HostRules = NO_RULES, rese
 
 
 _LOST = """
-UPDATE ingest_jobs SET dispatched_at = now()
- WHERE status = 'dispatched' AND dispatched_at < now() - make_interval(secs => %s)
-RETURNING job_id, attempt, video_id, priority
+WITH lost AS (
+    SELECT job_id FROM ingest_jobs
+     WHERE status = 'dispatched' AND dispatched_at < now() - make_interval(secs => %s) FOR UPDATE SKIP LOCKED)
+UPDATE ingest_jobs j SET dispatched_at = now() FROM lost WHERE j.job_id = lost.job_id
+RETURNING j.job_id, j.attempt, j.video_id, j.priority
 """
 
 
 def emit_again(connection: Connection, after_seconds: float) -> list[Dispatched]:
     """Dispatched jobs that no run has taken up for so long. Dagster makes no second run of a run key that it knows."""
     return [Dispatched(**row) for row in connection.execute(_LOST, (after_seconds,)).fetchall()]
-
-
-_LEARN = "INSERT INTO video_aliases (alias, video_id) VALUES (%s, %s) ON CONFLICT (alias) DO NOTHING"
-_OWNER = """
-SELECT coalesce((SELECT video_id FROM video_aliases WHERE alias = %(alias)s),
-                (SELECT video_id FROM videos WHERE video_id = %(alias)s)) AS owner
-"""
-
-
-def learn_alias(connection: Connection, alias: str, video_id: str) -> str:
-    """Records another name for a video, and returns whose name it is: `video_id`, or the video that had it first."""
-    row = connection.execute(_OWNER, {"alias": alias}).fetchone()
-    owner = row["owner"] if row else None
-    if owner is None:
-        connection.execute(_LEARN, (alias, video_id))
-        row = connection.execute(_OWNER, {"alias": alias}).fetchone()
-        owner = row["owner"] if row else video_id
-    return str(owner)
-
-
-_MOVE_HINTS = """
-UPDATE videos known SET hints = stray.hints || known.hints
-  FROM videos stray WHERE known.video_id = %(known)s AND stray.video_id = %(stray)s
-"""
-_MOVE = """
-UPDATE ingest_jobs SET video_id = %(known)s, status = 'queued', run_id = NULL, not_before = NULL, progress = NULL,
-       source_host = coalesce((SELECT o.source_host FROM ingest_jobs o WHERE o.video_id = %(known)s
-                                  AND o.source_host IS NOT NULL ORDER BY o.created_at LIMIT 1), source_host)
- WHERE video_id = %(stray)s AND status IN ('queued', 'dispatched', 'running')
-"""
-_MOVE_ENDED = "UPDATE ingest_jobs SET video_id = %(known)s WHERE video_id = %(stray)s"
-_DROP_STRAY = "DELETE FROM videos WHERE video_id = %(stray)s AND lease_epoch = %(epoch)s"
-
-
-def join_known_video(connection: Connection, lease: Lease, known: str) -> None:
-    """Extraction showed that the lease's video is `known`: its jobs move there to wait or be answered; its row goes.
-
-    The stray's id stays as an alias, so that the same URL leads to the known video at once next time. Raises LeaseLost.
-    """
-    stray = lease.video_id
-    values = {"stray": stray, "known": known, "epoch": lease.epoch}
-    connection.execute("SELECT FROM videos WHERE video_id IN (%s, %s) ORDER BY video_id FOR UPDATE", (stray, known))
-    fence(connection, [lease])
-    connection.execute(_MOVE_HINTS, values)
-    connection.execute(_MOVE, values)
-    connection.execute(_MOVE_ENDED, values)
-    connection.execute("UPDATE video_aliases SET video_id = %(known)s WHERE video_id = %(stray)s", values)
-    connection.execute(_DROP_STRAY, values)
-    connection.execute(_LEARN, (stray, known))
-    answer_ready(connection)

@@ -14,6 +14,8 @@ from narralytica_ingest.store.database import Connection, Row
 
 # Room for more jobs than any window has.
 UNLIMITED = 1_000_000_000
+# As a rule's domain: every host that no other rule names.
+ALL_OTHERS = "*"
 
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
@@ -28,7 +30,7 @@ class HostRules:
 
     def of(self, host: str) -> HostRule:
         """The rule in force for this host. A domain's rule holds for the domain itself and its subdomains."""
-        matching = [(domain, rule) for domain, rule in self.by_domain if f".{host}".endswith(f".{domain}")]
+        matching = [each for each in self.by_domain if each[0] == ALL_OTHERS or f".{host}".endswith(f".{each[0]}")]
         return max(matching, key=lambda each: len(each[0]))[1] if matching else self.default
 
 
@@ -38,8 +40,16 @@ NO_RULES = HostRules(HostRule())
 def host_rules(settings: Settings) -> HostRules:
     """The rules as the settings have them. A domain may be written `YouTube.com`, `.youtube.com` or `*.youtube.com`."""
     default = HostRule(concurrency=settings.host_concurrency, pause_seconds=settings.host_pause_seconds)
-    named = tuple((domain.lower().removeprefix("*").strip("."), rule) for domain, rule in settings.host_rules.items())
-    return HostRules(default, named)
+    named = ((as_host(domain.removeprefix("*")) or ALL_OTHERS, rule) for domain, rule in settings.host_rules.items())
+    return HostRules(default, tuple(named))
+
+
+def as_host(name: str) -> str:
+    """The name as `source_host` has it: in lower case, without outer dots, `bücher.de` as `xn--bcher-kva.de`."""
+    try:
+        return name.strip(". ").encode("idna").decode().lower()
+    except UnicodeError:  # no name of a host, but perhaps an IPv6 address
+        return name.strip(". ").lower()
 
 
 # ---- what is known of a host, and what follows ----------------------------------------------------------------------
@@ -108,7 +118,8 @@ class Host:
             yield rule.concurrency - self.in_flight, Wait.CONCURRENCY
         if rule.pause_seconds:
             # One that still waits for a worker has not started yet: the next follows a pause after it has.
-            rested = self.idle_seconds is None or self.idle_seconds >= rule.pause_seconds
+            # (Below 0: the database's clock was set back.)
+            rested = self.idle_seconds is None or not 0 <= self.idle_seconds < rule.pause_seconds
             yield (1 - self.dispatched if rested else 0), Wait.PAUSE
 
 

@@ -87,7 +87,7 @@ def record(connection: Connection, job_or_video: str) -> Row | None:
     video = connection.execute("SELECT * FROM videos WHERE video_id = %s", (video_id,)).fetchone()
     files = connection.execute(
         "SELECT f.* FROM media_files f JOIN videos v USING (video_id) WHERE f.video_id = %s"
-        " AND (f.generation = v.generation OR v.generation = 0) ORDER BY f.kind DESC, f.language",
+        " AND (f.generation = v.generation OR v.generation = 0) ORDER BY f.kind DESC, f.language, f.origin DESC",
         (video_id,),
     ).fetchall()
     metadata = connection.execute(
@@ -174,7 +174,7 @@ SELECT FROM videos WHERE video_id IN (SELECT video_id FROM ingest_jobs WHERE par
 def cancel(connection: Connection, job_id: UUID) -> str:
     """Ends a job that no run has yet, or asks its run to stop. Returns the status now: `canceled` or `running`.
 
-    Raises IngestError `no_such_job` or `job_has_ended`.
+    Raises IngestError `no_such_job_or_video` or `job_has_ended`.
     """
     row = connection.execute(_CANCEL, {"job_id": job_id, "parent": None}).fetchone()
     if row is None:
@@ -207,7 +207,7 @@ _TRY_NOW = "UPDATE ingest_jobs SET not_before = NULL WHERE job_id = %s AND statu
 def retry(connection: Connection, job_id: UUID, *, force: bool = False) -> None:
     """Queues an ended job again with a fresh budget, or lets a deferred one go now. `force` also takes succeeded ones.
 
-    Raises IngestError `no_such_job` or `job_not_ended`.
+    Raises IngestError `no_such_job_or_video` or `job_not_ended`.
     """
     if connection.execute(_RETRY, {"job_id": job_id, "parent": None, "force": force}).rowcount:
         return
@@ -228,5 +228,5 @@ def retry_children(connection: Connection, parent: UUID) -> list[UUID]:
 def _status(connection: Connection, job_id: UUID) -> str:
     row = connection.execute("SELECT status FROM ingest_jobs WHERE job_id = %s", (job_id,)).fetchone()
     if row is None:
-        raise failure("no_such_job", f"There is no job {job_id}: `narralytica-ingest jobs` lists them.")
+        raise failure("no_such_job_or_video", f"There is no job {job_id}: `narralytica-ingest jobs` lists them.")
     return str(row["status"])

@@ -3,7 +3,8 @@
 A run takes the lease by one conditional UPDATE, which raises `lease_epoch`; every later write carries that epoch.
 Jobs come from the table, runs also from the UI, backfills and re-executions, so the fence belongs to the video.
 
-Lock order in this package, always: the row in `videos` first, then rows in `ingest_jobs`.
+Lock order in this package, always: the row in `videos` first, of several in the order of their ids, then rows in
+`ingest_jobs`.
 """
 
 from collections.abc import Collection, Mapping
@@ -56,12 +57,16 @@ class NothingToDo(Exception):
 
 
 _TAKE = """
+WITH free AS (
+    SELECT video_id FROM videos
+     WHERE video_id = ANY(%(video_ids)s) AND (lease_run_id IS NULL OR lease_expires_at < now())
+     ORDER BY video_id FOR NO KEY UPDATE)
 UPDATE videos v
    SET lease_run_id = %(run_id)s, lease_epoch = v.lease_epoch + 1,
        lease_expires_at = now() + make_interval(secs => %(seconds)s),
        lease_generation = CASE WHEN %(force)s THEN v.generation + 1 ELSE greatest(v.generation, 1) END,
        status = CASE WHEN v.status = 'ready' THEN 'ready' ELSE 'ingesting' END
- WHERE v.video_id = ANY(%(video_ids)s) AND (v.lease_run_id IS NULL OR v.lease_expires_at < now())
+  FROM free WHERE v.video_id = free.video_id
 RETURNING v.video_id, v.lease_run_id AS run_id, v.lease_epoch AS epoch, v.lease_generation AS generation
 """
 
@@ -131,9 +136,13 @@ def is_forced(connection: Connection, dispatch: Dispatch) -> bool:
 
 
 _RENEW = """
+WITH held AS (
+    SELECT v.video_id FROM videos v
+      JOIN unnest(%(video_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, epoch)
+        ON v.video_id = mine.video_id AND v.lease_epoch = mine.epoch AND v.lease_run_id = %(run_id)s
+     ORDER BY v.video_id FOR NO KEY UPDATE OF v)
 UPDATE videos v SET lease_expires_at = now() + make_interval(secs => %(seconds)s)
-  FROM unnest(%(video_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, epoch)
- WHERE v.video_id = mine.video_id AND v.lease_epoch = mine.epoch AND v.lease_run_id = %(run_id)s
+  FROM held WHERE v.video_id = held.video_id
 RETURNING v.video_id
 """
 
@@ -191,11 +200,15 @@ def fence(connection: Connection, leases: Collection[Lease]) -> None:
 
 
 _RELEASE = """
+WITH held AS (
+    SELECT v.video_id FROM videos v
+      JOIN unnest(%(video_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, epoch)
+        ON v.video_id = mine.video_id AND v.lease_epoch = mine.epoch
+     ORDER BY v.video_id FOR NO KEY UPDATE OF v)
 UPDATE videos v
    SET lease_run_id = NULL, lease_expires_at = NULL, lease_generation = NULL,
        status = CASE WHEN v.status = 'ingesting' THEN 'pending' ELSE v.status END
-  FROM unnest(%(video_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, epoch)
- WHERE v.video_id = mine.video_id AND v.lease_epoch = mine.epoch
+  FROM held WHERE v.video_id = held.video_id
 """
 
 

@@ -18,14 +18,14 @@ since the last success. For the refused job:
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import breaker
 from narralytica_ingest.store.breaker import Standing, is_refusal
-from narralytica_ingest.store.database import Connection, Row, storable_text
+from narralytica_ingest.store.database import Connection, Row, clock, storable_text
 from narralytica_ingest.store.leases import Lease, release
 
 # How long a job waits for our own disk, database or object store, and for a source that named no time.
@@ -139,6 +139,8 @@ _JOB = """
 SELECT job_id, attempt, video_id, source_host, failures, max_attempts, cancel_requested FROM ingest_jobs
  WHERE job_id = %s AND attempt = %s AND status = ANY(%s) FOR UPDATE
 """
+# The lock order of this package: the video before its jobs.
+_LOCK_VIDEO_OF = "SELECT FROM videos WHERE video_id = (SELECT video_id FROM ingest_jobs WHERE job_id = %s) FOR UPDATE"
 _HOST_OF_VIDEO = """
 SELECT source_host FROM ingest_jobs WHERE video_id = %s AND source_host <> '' ORDER BY created_at DESC LIMIT 1
 """
@@ -155,13 +157,18 @@ UPDATE videos SET status = CASE WHEN status = 'ready' THEN 'ready' ELSE %(video_
        error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
  WHERE video_id = %(video_id)s
 """
+# A verdict speaks about the video as the job wished it: one job's limit, or format, must not fail another's. And a
+# playlist within a playlist is refused as an entry only, not as a job of its own.
 _WAITING_SHARE_VERDICT = """
-UPDATE ingest_jobs
+UPDATE ingest_jobs w
    SET status = 'failed', finished_at = now(), not_before = NULL, progress = NULL,
        error_class = %(error_class)s, error_code = %(error_code)s, error_message = %(error_message)s
- WHERE video_id = %(video_id)s AND status = 'queued' AND job_id <> %(job_id)s
-   AND (options -> 'force' = 'true'::jsonb
-        OR NOT EXISTS (SELECT FROM videos v WHERE v.video_id = %(video_id)s AND v.status = 'ready'))
+  FROM ingest_jobs j, videos v
+ WHERE j.job_id = %(job_id)s AND v.video_id = %(video_id)s
+   AND w.video_id = v.video_id AND w.status = 'queued' AND w.job_id <> j.job_id
+   AND (v.status <> 'ready' OR w.options -> 'force' = 'true'::jsonb)
+   AND w.options - 'force' = j.options - 'force'
+   AND (w.parent_job_id IS NOT NULL OR %(error_code)s <> 'nested_playlist')
 """
 # After a verdict on the video itself nothing of it is worth keeping: a later attempt fetches it anew. After other ends
 # the first generation's files stay for the next attempt; those of a forced one go, so that the served ones stand alone.
@@ -200,10 +207,7 @@ def end_run(connection: Connection, lease: Lease, error: IngestError, policy: Re
 def end_attempt(
     connection: Connection, job_id: UUID, attempt: int, error: IngestError, policy: RetryPolicy
 ) -> Verdict | None:
-    """Ends an attempt that its run cannot end itself: it died, or it never started.
-
-    Returns None, and changes nothing, if the attempt has ended already.
-    """
+    """Ends an attempt that its run cannot end itself. Returns None, and changes nothing, if it has ended already."""
     return _end_job(connection, job_id, attempt, ["dispatched", "running"], error, policy)
 
 
@@ -213,25 +217,13 @@ def refuse(connection: Connection, job_id: UUID, attempt: int, error: IngestErro
 
 
 def _end_job(
-    connection: Connection,
-    job_id: UUID,
-    attempt: int,
-    statuses: list[str],
-    error: IngestError,
-    policy: RetryPolicy,
+    connection: Connection, job_id: UUID, attempt: int, statuses: list[str], error: IngestError, policy: RetryPolicy
 ) -> Verdict | None:
-    _lock_video_of(connection, job_id)
+    connection.execute(_LOCK_VIDEO_OF, (job_id,))
     job = connection.execute(_JOB, (job_id, attempt, statuses)).fetchone()
     if job is None:
         return None
     return _apply(connection, job_id, job["video_id"], job, error, policy, None)
-
-
-def _lock_video_of(connection: Connection, job_id: UUID) -> None:
-    """Keeps the lock order of this package: the video before its jobs."""
-    connection.execute(
-        "SELECT FROM videos WHERE video_id = (SELECT video_id FROM ingest_jobs WHERE job_id = %s) FOR UPDATE", (job_id,)
-    )
 
 
 def _apply(
@@ -243,7 +235,7 @@ def _apply(
     policy: RetryPolicy,
     run_id: str | None,
 ) -> Verdict:
-    now, refusal = datetime.now(UTC), error
+    now, refusal = clock(connection), error
     host = breaker.standing(connection, job["source_host"]) if is_refusal(error) and job["source_host"] else None
     if job["cancel_requested"]:
         error = canceled()
@@ -275,7 +267,7 @@ def _apply_without_job(connection: Connection, video_id: str, error: IngestError
     found = connection.execute(_HOST_OF_VIDEO, (video_id,)).fetchone() if is_refusal(error) else None
     if found is not None:
         standing = breaker.standing(connection, found["source_host"])
-        _cool(connection, found["source_host"], standing, error, None, policy, datetime.now(UTC))
+        _cool(connection, found["source_host"], standing, error, None, policy, clock(connection))
 
 
 def _cool(

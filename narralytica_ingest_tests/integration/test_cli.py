@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from narralytica_ingest.cli import change, follow, look
+from narralytica_ingest.cli.bars import progress_bars
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.object_store.client import make_client
@@ -147,6 +149,7 @@ def test_submit_says_that_the_job_waits_when_nothing_runs_it(settings: Settings)
         (["https://a.example/1", "https://a.example/2", "--idempotency-key", "k"], "one SOURCE"),
         (["https://a.example/1", "--priority", "99999999999"], "--priority"),
         (["https://a.example/1", "--sooner"], "No such option"),
+        (["https://a.example/1", "--max-duration", "inf"], "less than or equal"),
         ([os.fsdecode(b"https://a.example/\xff")], "UTF-8"),
     ],
 )
@@ -330,6 +333,27 @@ def test_cancel_and_retry_of_a_playlist_reach_its_jobs_and_say_how_many(settings
     assert database.all("SELECT options FROM ingest_jobs WHERE parent_job_id IS NULL") == [{"options": {}}]
 
 
+def test_cancel_reaches_the_jobs_of_a_playlist_that_was_expanded_at_that_moment(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parent, children = add_playlist(database, ["queued", "queued"])
+    looks: list[dict[str, Any]] = [{"job": None}]  # as it was before
+    monkeypatch.setattr(change, "find", lambda *job: looks.pop() if looks else look.find(*job))
+    change.cancel(parent)
+    rows = database.all("SELECT status FROM ingest_jobs WHERE job_id = ANY(%s::uuid[])", (children,))
+    assert [row["status"] for row in rows] == ["canceled", "canceled"]
+
+
+def test_bars_outlive_a_job_that_is_listed_no_more(settings: Settings, database: Database) -> None:
+    parent, _ = add_playlist(database, ["queued", "queued"])
+    rows = next(follow.watch(database.url, [UUID(parent)]))
+    with progress_bars() as progress:
+        bars = follow._Bars(progress)
+        bars.show(rows)
+        bars.show(rows[:1])
+        assert len(progress.tasks) == 3
+
+
 @pytest.mark.parametrize(("last", "code"), [("succeeded", 0), ("canceled", 1)])
 def test_wait_follows_a_playlists_jobs_to_their_end(
     settings: Settings, database: Database, last: str, code: int
@@ -406,6 +430,11 @@ def test_a_service_that_is_away_or_a_wrong_setting_is_one_sentence(
     monkeypatch.setenv("NARRALYTICA_WORKERS", "none")
     assert "NARRALYTICA_WORKERS" in cli("jobs").sentence
     monkeypatch.delenv("NARRALYTICA_WORKERS")
+    monkeypatch.setenv("NARRALYTICA_HOST_RULES", "youtube.com: 1")
+    assert "NARRALYTICA_HOST_RULES: this is no valid JSON" in cli("jobs").sentence
+    monkeypatch.setenv("NARRALYTICA_HOST_RULES", '{"youtube.com": {"concurrency": 0}}')
+    assert "NARRALYTICA_HOST_RULES (youtube.com, concurrency): Input should be" in cli("jobs").sentence
+    monkeypatch.delenv("NARRALYTICA_HOST_RULES")
     monkeypatch.setenv("NARRALYTICA_POSTGRES_URL", "postgresql://127.0.0.1:9/nothing")
     said = cli("jobs")
     assert said.code == 2

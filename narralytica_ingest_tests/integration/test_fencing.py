@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes, upkeep
+from narralytica_ingest.store import aliases, artifacts, dispatch, jobs, leases, outcomes, upkeep
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import VideoKey
 from narralytica_ingest.store.leases import LeaseLost
@@ -84,7 +84,7 @@ def test_the_end_of_an_earlier_attempt_does_not_touch_a_later_one(database: Data
 def test_a_name_that_extraction_reveals_leads_later_jobs_to_the_same_video(database: Database) -> None:
     with database.transaction() as connection:
         submit(connection, "page")
-        assert dispatch.learn_alias(connection, "youtube-abc", "web-page") == "web-page"
+        assert aliases.learn_alias(connection, "youtube-abc", "web-page") == "web-page"
         job_id = jobs.insert(connection, jobs.JobRequest(source_url="http://youtube/abc"))
         alias = VideoKey("youtube-abc", "youtube", "abc", "http://youtube/abc", None, None, "youtube")
         assert dispatch.attach(connection, job_id, alias) == "web-page"
@@ -115,8 +115,8 @@ def test_a_job_whose_source_is_a_known_video_joins_it(database: Database, ready:
             commit_all(connection, known)
         stray_job = submit(connection, "stray")
         _, stray = start_second(connection)
-        assert dispatch.learn_alias(connection, "web-known", stray.video_id) == "web-known"
-        dispatch.join_known_video(connection, stray, "web-known")
+        assert aliases.learn_alias(connection, "web-known", stray.video_id) == "web-known"
+        aliases.join_known_video(connection, stray, "web-known")
         row = job(connection, stray_job)
         assert row["video_id"] == "web-known"
         assert row["status"] == ("succeeded" if ready else "queued")

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from psycopg.rows import dict_row
 
+from narralytica_ingest.cli.change import retry
 from narralytica_ingest.config import HostRule, Settings
 from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.sensors.dispatch import RESERVE
 from narralytica_ingest.store import breaker, dispatch, hosts, jobs, leases, outcomes
 from narralytica_ingest.store.database import Connection, Database
 from narralytica_ingest.store.dispatch import Dispatched, VideoKey
@@ -301,6 +303,45 @@ def test_a_newcomers_job_is_claimed_at_once_however_busy_other_hosts_are(
     assert (hosts_of(claimed), [each.turn for each in claimed]) == (["urgent", "new"], [1, 1])
 
 
+@pytest.mark.parametrize("window", range(1, 9))
+def test_the_smallest_installation_comes_to_the_end_of_one_hosts_queue(database: Database, window: int) -> None:
+    with database.transaction() as connection:
+        for priority in (0, 0, 5, 0):
+            submit(connection, "only", priority)
+    rounds = 0
+    while claimed := claim(database, window=window, reserve=window // RESERVE):
+        rounds += 1
+        with database.transaction() as connection:
+            for each in claimed:
+                commit_all(connection, begin(connection, each))
+    assert database.all("SELECT FROM ingest_jobs WHERE status <> 'succeeded'") == []
+    assert rounds <= 4
+
+
+@pytest.mark.parametrize("end_of_probe", ["cancel", "cancel in SQL", "delete", "its run dies"])
+def test_a_probe_that_comes_to_nothing_leaves_its_place_to_the_next(database: Database, end_of_probe: str) -> None:
+    with database.transaction() as connection:
+        for _ in range(3):
+            submit(connection, "bad")
+    end(database, claim_one(database), BOT)
+    with database.transaction() as connection:
+        pass_time(connection, 60)
+    (probe,) = claim(database)
+    with database.transaction() as connection:
+        match end_of_probe:
+            case "cancel":
+                jobs.cancel(connection, probe.job_id)
+            case "cancel in SQL":
+                connection.execute("UPDATE ingest_jobs SET cancel_requested = true WHERE job_id = %s", (probe.job_id,))
+                dispatch.cancel_requested(connection)
+            case "delete":
+                connection.execute("DELETE FROM ingest_jobs WHERE job_id = %s", (probe.job_id,))
+            case _:
+                outcomes.end_attempt(connection, probe.job_id, probe.attempt, failure("worker_lost"), POLICY)
+    (after,) = claim(database)
+    assert after.job_id != probe.job_id
+
+
 def test_claimed_jobs_come_in_the_order_in_which_they_are_to_run(database: Database) -> None:
     with database.transaction() as connection:
         for host, priority in (("a", 0), ("a", 0), ("a", 0), ("b", 0), ("c", 3)):
@@ -529,14 +570,36 @@ def test_hosts_reset_ends_the_rest_at_once_and_says_what_was_changed(database: D
     assert cli("hosts", "reset", "--all", "--json").json == []
 
 
+def test_retry_says_what_the_host_still_keeps_the_job_waiting_for(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("narralytica_ingest.cli.change.up_is_running", lambda _: True)
+    refuse(database, "www.bad.com", BOT, more=0)
+    (row,) = database.all("SELECT job_id FROM ingest_jobs")
+    said: list[str] = []
+    monkeypatch.setattr("narralytica_ingest.cli.change._print", said.append)
+    retry(str(row["job_id"]))
+    assert "queued again (it was failed). It waits: www.bad.com cools down until" in said[0]
+    assert said[0].endswith("`narralytica-ingest hosts reset www.bad.com` ends that.")
+
+
 def test_a_host_that_no_job_has_cannot_be_reset(database: Database, settings: Settings) -> None:
     said = cli("hosts", "reset", "typo.example.com")
     assert (said.code, said.out) == (2, "")
     assert said.sentence.startswith("Error: No job has the host typo.example.com")
 
 
-@pytest.mark.parametrize("arguments", [[], ["www.example.com", "--all"]])
+@pytest.mark.parametrize("arguments", [[], [""], ["www.example.com", "--all"]])
 def test_reset_wants_one_host_or_all(database: Database, settings: Settings, arguments: list[str]) -> None:
     said = cli("hosts", "reset", *arguments)
     assert (said.code, said.out) == (2, "")
     assert "--all" in said.sentence
+
+
+def test_retry_of_a_job_that_only_waits_for_its_host_names_the_host(database: Database, settings: Settings) -> None:
+    refuse(database, "www.bad.com", BOT)
+    waiting = database.all("SELECT job_id FROM ingest_jobs WHERE status = 'queued' LIMIT 1")[0]["job_id"]
+    said = cli("retry", str(waiting))
+    assert said.code == 2
+    assert "is queued and waits: www.bad.com cools down" in said.sentence
+    assert "`narralytica-ingest hosts reset www.bad.com` ends that" in said.sentence

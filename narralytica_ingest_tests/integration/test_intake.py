@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,11 @@ import pytest
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.intake import Intake
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store import dispatch
+from narralytica_ingest.store.database import Connection, Database
+
+# Longer than an index of Postgres takes, and of letters that do not compress.
+LONG_HOST = ".".join(sha256(bytes([number])).hexdigest()[:60] for number in range(100))
 
 
 def insert(database: Database, **values: object) -> UUID:
@@ -32,6 +37,7 @@ def job(database: Database, job_id: UUID) -> dict[str, Any]:
         ({"upload_ref": "s3://narralytica-uploads/nothing.mp4"}, "upload_missing"),
         ({"upload_ref": "s3://no-such-bucket/clip.mp4"}, "upload_missing"),
         ({"upload_ref": "s3://narralytica-uploads/../x"}, "invalid_upload_ref"),
+        ({"source_url": f"http://{LONG_HOST}/clip.mp4"}, "invalid_url"),
         ({"source_url": "http://host/", "options": '{"max_height": "abc"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"force": "yes"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"colour": "red"}'}, "invalid_options"),
@@ -97,3 +103,23 @@ def test_an_object_store_that_hangs_delays_only_the_jobs_that_need_it(
     assert job(database, page)["video_id"] is not None
     assert {job(database, each)["status"] for each in uploads} == {"queued"}
     assert "object_store_away" in {job(database, each)["error_code"] for each in uploads}
+
+
+def test_a_job_whose_known_video_goes_at_that_moment_is_looked_at_again(
+    settings: Settings, endpoints: Endpoints, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, other = (insert(database, source_url=f"http://host/{name}.mp4") for name in ("a", "b"))
+    attach = dispatch.attach
+
+    def to_what_has_gone(connection: Connection, job_id: UUID, *args: Any, **options: Any) -> str:
+        if job_id == waiting:
+            connection.execute("UPDATE ingest_jobs SET video_id = 'web-gone' WHERE job_id = %s", (job_id,))
+        return attach(connection, job_id, *args, **options)
+
+    monkeypatch.setattr(dispatch, "attach", to_what_has_gone)
+    Intake(settings, endpoints).admit()
+    assert (job(database, waiting)["status"], job(database, waiting)["video_id"]) == ("queued", None)
+    assert job(database, other)["video_id"] is not None
+    monkeypatch.undo()
+    Intake(settings, endpoints).admit()
+    assert job(database, waiting)["video_id"] is not None

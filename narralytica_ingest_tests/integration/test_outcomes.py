@@ -1,10 +1,13 @@
 """How a job ends: when a video is done, and what follows from each class of failure. On a real Postgres."""
 
+from datetime import datetime, tzinfo
+from typing import Self
+
 import psycopg
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import artifacts, dispatch, leases, outcomes
+from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes
 from narralytica_ingest.store.database import Database
 from narralytica_ingest_tests.job_table import (
     POLICY,
@@ -101,6 +104,45 @@ def test_a_permanent_failure_ends_the_job_and_those_that_waited_for_the_same_vid
             assert (row["status"], row["error_class"], row["error_code"]) == ("failed", "permanent", "not_found")
         assert job(connection, other)["status"] == "queued"
         assert video(connection)["status"] == "failed"
+
+
+def test_one_jobs_limit_does_not_fail_another_that_has_none(database: Database) -> None:
+    with database.transaction() as connection:
+        limited, alike = (submit(connection, options={"max_bytes": 10}) for _ in range(2))
+        free = submit(connection)
+        _, lease = start(connection)
+        outcomes.end_run(connection, lease, failure("too_large"), POLICY)
+        assert [job(connection, each)["status"] for each in (limited, alike, free)] == ["failed", "failed", "queued"]
+        assert start(connection, "run-2")[0].job_id == free
+
+
+def test_a_playlist_that_is_refused_as_an_entry_is_listed_for_a_job_of_its_own(database: Database) -> None:
+    with database.transaction() as connection:
+        parent = jobs.insert(connection, jobs.JobRequest(source_url="http://host/list"))
+        entry, other_entry, own = (submit(connection) for _ in range(3))
+        connection.execute(
+            "UPDATE ingest_jobs SET parent_job_id = %s WHERE job_id IN (%s, %s)", (parent, entry, other_entry)
+        )
+        _, lease = start(connection)
+        outcomes.end_run(connection, lease, failure("nested_playlist"), POLICY)
+        states = [job(connection, each)["status"] for each in (entry, other_entry, own)]
+        assert states == ["failed", "failed", "queued"]
+        assert start(connection, "run-2")[0].job_id == own
+
+
+def test_the_tables_are_dated_by_their_own_clock(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2001, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(outcomes, "datetime", Wrong)
+    with database.transaction() as connection:
+        submit(connection)
+        outcomes.end_run(connection, start(connection)[1], failure("timed_out"), POLICY)
+        wait = connection.execute("SELECT not_before - now() AS wait FROM ingest_jobs").fetchone()
+    assert wait is not None
+    assert wait["wait"].total_seconds() == pytest.approx(POLICY.delay(1), abs=2)
 
 
 def test_transient_failures_wait_longer_each_time_and_end_with_the_budget(database: Database) -> None:

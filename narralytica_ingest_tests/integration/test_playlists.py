@@ -480,7 +480,7 @@ def test_a_known_video_that_goes_at_the_last_moment_is_asked_for_again(
     with database.transaction() as connection:
         first, _ = two_strays(connection)
         connection.execute("INSERT INTO video_aliases VALUES ('site-x', 'web-b')")
-    asked = dispatch.learn_alias
+    asked = aliases.learn_alias
 
     def then_it_goes(connection: Connection, alias: str, video_id: str) -> str:
         monkeypatch.setattr("narralytica_ingest.store.aliases.learn_alias", asked)

@@ -234,6 +234,34 @@ def test_a_host_that_asks_for_less_is_asked_for_no_more_captions(
     assert sum(server.requests[f"/{name}.vtt"] for name in tracks) == 1
 
 
+def test_a_site_with_more_captions_than_there_are_languages_does_not_fill_the_disk(
+    server: SourceServer, fetched: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_files, "_MOST_CAPTIONS", 3)
+    track = captions(server, "a.vtt")
+    assert len(fetched(subtitles={f"x{number}": [track] for number in range(9)}).side_files) == 3
+
+
+def test_captions_that_take_too_long_are_left(
+    server: SourceServer, fetched: Callable[..., Fetched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_files, "_LONGEST_SECONDS", 0.0)
+    found = fetched(subtitles={"en": [captions(server, "en.vtt")]})
+    assert not_fetched(found) == [("captions", "en", "uploaded", "too_slow")]
+    assert not server.requests["/en.vtt"]
+
+
+def test_what_stands_in_the_place_of_a_language_and_is_none_is_left(
+    server: SourceServer, fetched: Callable[..., Fetched], caplog: pytest.LogCaptureFixture
+) -> None:
+    track, broken = captions(server, "a.vtt"), captions(server, "b.vtt", b"no captions")
+    odd = {name: [track] for name in ("e\0n", "e\x1b[31mn", "x" * 1000, "\ud83d")}
+    found = fetched(subtitles=odd | {"English (auto)": [track], "https://h/?token=CANARY": [broken]})
+    assert shown(found.side_files) == {("captions", "English (auto)", "uploaded", "vtt")}
+    assert "not fetched: not_captions" in caplog.text
+    assert "CANARY" not in caplog.text
+
+
 def _segments(server: SourceServer) -> dict[str, str]:
     for number in range(3):
         cue = f"WEBVTT\n\n00:0{number}.000 --> 00:0{number}.900\nSentence {number}.\n"

@@ -115,12 +115,20 @@ def test_a_deferred_job_says_why_and_when() -> None:
 
 
 def test_one_of_several_languages_must_be_chosen() -> None:
-    files = [{"kind": "captions", "language": language} for language in ("en", "de")]
+    files = [{"kind": "captions", "language": language, "origin": "automatic"} for language in ("en", "de")]
     assert choose(files, "v", "captions", "de") is files[1]
     with pytest.raises(IngestError, match=r"several \(de, en\)"):
         choose(files, "v", "captions", None)
     with pytest.raises(IngestError, match="has no captions in fr; stored: captions"):
         choose(files, "v", "captions", "fr")
+
+
+def test_of_captions_in_one_language_those_that_people_made_are_meant_unless_told_otherwise() -> None:
+    files = [{"kind": "captions", "language": "en", "origin": origin} for origin in ("automatic", "uploaded")]
+    assert choose(files, "v", "captions", None) is files[1]
+    assert choose(files, "v", "captions", "en", "automatic") is files[0]
+    with pytest.raises(IngestError, match="has no automatic captions in en; stored: captions"):
+        choose(files[1:], "v", "captions", "en", "automatic")
 
 
 def test_errors_are_one_sentence_without_a_class_name_for_what_a_user_can_mend() -> None:

@@ -27,7 +27,7 @@ def written(folder: Path, text: str) -> Path:
 def refusal(path: Path) -> str:
     with pytest.raises(IngestError) as raised:
         read_cookies(path)
-    assert (raised.value.failure_class, raised.value.code) == (FailureClass.NEEDS_OPERATOR, "cookies_unusable")
+    assert (raised.value.failure_class, raised.value.code) == (FailureClass.LOCAL, "cookies_unusable")
     assert "CANARY" not in raised.value.message
     assert raised.value.__cause__ is None
     return raised.value.message

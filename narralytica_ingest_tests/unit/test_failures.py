@@ -21,9 +21,6 @@ PROJECT = Path(__file__).parents[2]
 PACKAGE = PROJECT / "narralytica_ingest"
 PAGE = PROJECT / "docs" / "failure-codes.md"
 
-# Codes that nothing uses yet, and who will.
-RESERVED = {"fragment_too_large", "video_deleted"}
-
 # Functions of the adapter to yt-dlp that choose a code beside its tables.
 DECIDERS = {"_decide", "_by_type", "_of_one", "_by_status"}
 
@@ -83,7 +80,7 @@ def test_every_code_that_the_program_uses_is_in_the_catalogue_with_the_same_clas
 
 
 def test_every_code_of_the_catalogue_is_used() -> None:
-    assert CATALOGUE.keys() - listed() - {use.code for use in uses()} == RESERVED
+    assert CATALOGUE.keys() - listed() - {use.code for use in uses()} == set()
 
 
 @pytest.mark.parametrize("known", CATALOGUE.values(), ids=lambda known: known.code)
@@ -117,10 +114,10 @@ def test_a_code_is_listed_once() -> None:
     ("code", "message"),
     [
         ("removed", "The video was removed at its source."),
-        ("proxy_unusable", "The proxy's URL cannot be used. Correct `NARRALYTICA_PROXIES`. Then retry the job."),
-        ("proxy_failed", "The proxy failed. It is tried again. Check it if this stays so."),
+        ("proxy_unusable", "The proxy's URL cannot be used. Correct `NARRALYTICA_PROXIES`. The job stays and goes on by itself."),
+        ("proxy_failed", "The proxy failed. Check it if this stays so."),
         ("disk_full", "The worker's disk is full. Free some space. The job stays and goes on by itself."),
-        ("no_such_job", "There is no such job. `narralytica-ingest jobs` lists them."),
+        ("no_such_job_or_video", "There is no such job or video. `narralytica-ingest jobs` lists what there is."),
     ],
 )
 def test_a_message_says_what_happened_what_to_do_and_what_comes_next(code: str, message: str) -> None:

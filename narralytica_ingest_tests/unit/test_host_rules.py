@@ -52,6 +52,17 @@ def test_a_rule_holds_for_its_domain_and_subdomains_and_the_longest_wins(host: s
     assert host_rules(Settings(host_concurrency=9, host_rules=rules)).of(host).concurrency == concurrency
 
 
+def test_a_star_is_the_rule_for_all_others_and_letters_of_any_script_are_the_same_domain() -> None:
+    rules = host_rules(Settings(host_rules={"*": HostRule(concurrency=4), "Bücher.example": HostRule(concurrency=1)}))
+    assert rules.of("other.example").concurrency == 4
+    assert rules.of("www.xn--bcher-kva.example").concurrency == 1
+
+
+@pytest.mark.parametrize(("idle", "room"), [(None, 1), (0, 0), (9.9, 0), (10, 1), (-3600, 1)])
+def test_a_clock_that_is_set_back_stops_no_host(idle: float | None, room: int) -> None:
+    assert Host("h", queued=1, idle_seconds=idle).room(HostRule(pause_seconds=10))[0] == room
+
+
 def test_a_rule_replaces_both_defaults() -> None:
     named = {"example.com": HostRule(concurrency=2)}
     rules = host_rules(Settings(host_concurrency=1, host_pause_seconds=5, host_rules=named))

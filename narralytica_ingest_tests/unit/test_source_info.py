@@ -60,3 +60,25 @@ def test_the_language_is_that_of_the_chosen_sound_and_all_that_are_offered_are_t
 
 def test_where_nothing_is_said_of_languages_nothing_is_kept() -> None:
     assert not {"language", "audio_languages"} & set(kept_info({"formats": [{"format_id": "0"}]}))
+
+
+def test_what_neither_utf_8_nor_postgres_can_hold_is_taken_out() -> None:
+    info = {"id": "a\0b", "title": "half an emoji \ud83d", "tags": ["\0", {"\udfff": "\ud800 x"}], "duration": 1.5}
+    kept = kept_info(info)
+    assert (kept["id"], kept["title"]) == ("ab", "half an emoji \ufffd")
+    assert kept["tags"] == ["", {"\ufffd": "\ufffd x"}]
+    assert "\\u0000" not in json.dumps(kept)
+    json.dumps(kept, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://u:CANARY@h/v.mp4?X-Amz-Signature=CANARY&v=1#t=9", "https://h/v.mp4?v=1"),
+        ("https://h/v?token=CANARY&hdnts=CANARY&sig=CANARY", "https://h/v"),
+        ("https://h/watch?e=5&exp=2&keyword=a&id=x%26y&flag", "https://h/watch?e=5&exp=2&keyword=a&id=x%26y&flag"),
+    ],
+)
+def test_a_page_is_kept_without_what_opens_it(url: str, kept: str) -> None:
+    assert kept_info({"webpage_url": url, "original_url": url})["webpage_url"] == kept
+    assert "CANARY" not in json.dumps(kept_info({"webpage_url": url, "original_url": url}))

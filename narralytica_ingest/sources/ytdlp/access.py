@@ -33,7 +33,7 @@ class Opened:
 def opened(access: Access) -> Opened:
     """`access` as yt-dlp takes it.
 
-    Raises IngestError, all needs_operator: `cookies_unusable`, `proxy_unusable`, `impersonation_missing`.
+    Raises IngestError: `cookies_unusable`, `proxy_unusable` (local), `impersonation_missing` (needs_operator).
     """
     parameters: dict[str, Any] = {"extractor_args": _extractor_args(access)}
     secrets = {word for names in parameters["extractor_args"].values() for words in names.values() for word in words}
@@ -148,7 +148,7 @@ def _proxy_secrets(proxy: str) -> set[str]:
         raise failure(
             "proxy_unusable",
             "The proxy for this source has no valid URL: correct NARRALYTICA_PROXIES "
-            f"(scheme://user:password@host:port, scheme one of {', '.join(PROXY_SCHEMES)}). Then retry the job.",
+            f"(scheme://user:password@host:port, scheme one of {', '.join(PROXY_SCHEMES)}). The job goes on by itself.",
         )
     login = parts.netloc.rpartition("@")[0]
     words = [proxy, login, parts.username, parts.password]

@@ -5,7 +5,7 @@ from typing import Any
 from narralytica_ingest.failures import failure
 from narralytica_ingest.sources.meter import Meter
 
-LARGEST_PAGE = 256 << 20  # bytes of a body that is not media, which yt-dlp reads whole
+LARGEST_PAGE = 64 << 20  # bytes of a body that is not media, which yt-dlp reads whole
 _SMALL_BLOCK = 4 << 10
 
 

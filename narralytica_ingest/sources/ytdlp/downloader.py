@@ -12,6 +12,7 @@ from narralytica_ingest.sources.fetching import FetchOptions
 from narralytica_ingest.sources.meter import Meter
 from narralytica_ingest.sources.remote_file import require_known_end
 from narralytica_ingest.sources.ytdlp.body import Body
+from narralytica_ingest.sources.ytdlp.handlers import answered_within, bounded
 
 _USUAL = FetchOptions()
 
@@ -36,6 +37,9 @@ class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
             response.close()
         super().close()
 
+    def build_request_director(self, handlers: Any, preferences: Any = None) -> Any:
+        return super().build_request_director(bounded(list(handlers)), preferences)
+
     def dl(self, name: str, info: dict[str, Any], subtitle: bool = False, test: bool = False) -> Any:
         self._downloading = True
         try:
@@ -49,17 +53,22 @@ class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         if asked.endswith("-") and asked != "bytes=0-" and "If-Range" not in request.headers:
             request.headers.pop("Range", None)
         try:
-            response = super().urlopen(request)
+            with answered_within(2 * float(self.params["socket_timeout"])):  # to connect, and to be answered
+                response = super().urlopen(request)
         except Exception as error:
             self._network_error = error
             if isinstance(error, HTTPError):
+                _watch(error.response)  # some extractors read it
                 self._responses.append(error.response)
             raise
-        body = response.fp = Body(response.fp, Meter(_USUAL.min_rate, _USUAL.stall_seconds))
+        body = _watch(response)
         self._responses = [*(each for each in self._responses if not each.closed), response]
         self._network_error = None
-        if (when := timeconvert(response.headers.get("Last-Modified"))) is not None:
-            self._changed_at.add(int(when))
+        try:
+            if (when := timeconvert(response.headers.get("Last-Modified"))) is not None:
+                self._changed_at.add(int(when))
+        except (ValueError, OverflowError):  # a date beyond all calendars, at which yt-dlp's extractors stumble, too
+            del response.headers["Last-Modified"]
         if self._downloading and request.headers.get("Accept-Encoding") == "identity":  # media, not a manifest
             body.largest = None
             try:
@@ -78,3 +87,8 @@ class Downloader(yt_dlp.YoutubeDL):  # type: ignore[misc]
         if is_error and sys.exception() is None and self._network_error is not None:
             raise yt_dlp.DownloadError(message, (type(self._network_error), self._network_error, None))
         super().trouble(message, tb, is_error)
+
+
+def _watch(response: Response) -> Body:
+    body = response.fp = Body(response.fp, Meter(_USUAL.min_rate, _USUAL.stall_seconds))
+    return body

@@ -112,7 +112,7 @@ def dash_fragments(downloader: Downloader, chosen: dict[str, Any]) -> list[Fragm
 
 def _not_empty(fragments: list[Fragment]) -> list[Fragment]:
     if not fragments:
-        raise failure("empty_playlist", "The source's playlist names no media: it is tried again.")
+        raise failure("empty_playlist", "The source's playlist names no media.")
     return fragments
 
 
@@ -200,6 +200,6 @@ class _Keys:
 def _undecipherable() -> IngestError:
     return failure(
         "decryption_failed",
-        "An encrypted part of the video and its key do not fit together: it is tried again; give the worker access to "
+        "An encrypted part of the video and its key do not fit together: give the worker access to "
         "the source if it goes on.",
     )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.utils import PlaylistEntries
 
+from narralytica_ingest.redaction import storable
 from narralytica_ingest.sources.fetching import ListedVideo, Listing
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
 
@@ -134,4 +135,4 @@ def _web(url: object) -> str | None:
 
 
 def _title(info: Info) -> str | None:
-    return str(info["title"]) if info.get("title") else None
+    return str(storable(str(info["title"]))) if info.get("title") else None

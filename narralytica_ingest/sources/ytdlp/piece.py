@@ -65,12 +65,13 @@ class Pull:
                 self._request()
             except _AskWhole:
                 self._chunk = 0
+                self._drop()
             except _Changed:
                 self._begin_again()
             except (HTTPError, TransportError) as error:
                 self._count_failure(error)
         if self._have == 0:
-            raise failure("empty_response", "The source sent no data where media was announced: it is tried again.")
+            raise failure("empty_response", "The source sent no data where media was announced.")
         return self._have
 
     @property

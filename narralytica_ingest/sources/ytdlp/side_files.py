@@ -5,9 +5,11 @@ written down and never fails the fetch.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,9 +17,11 @@ from urllib.parse import urlsplit
 from yt_dlp.networking.common import Request
 
 from narralytica_ingest.failures import FailureClass, failure
+from narralytica_ingest.redaction import safe_words
 from narralytica_ingest.sources.captions import CONTENT_TYPES, Wanted, wanted_captions
 from narralytica_ingest.sources.fetching import FetchOptions, SideFile
 from narralytica_ingest.sources.formats import spoken_language
+from narralytica_ingest.sources.remote_file import RemoteFile, is_compressed
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest.sources.ytdlp.failures import as_ingest_error
 
@@ -26,6 +30,9 @@ LARGEST = 20 << 20  # bytes
 _BLOCK = 1 << 16
 _MOST_THUMBNAILS = 8  # sites list sizes that they do not have
 _MOST_OFFERS = 3  # of one caption track
+_LONGEST_LINE = 300  # characters
+_MOST_CAPTIONS = 200  # languages
+_LONGEST_SECONDS = 600.0  # for all of them: the media is there already and waits
 
 _log = logging.getLogger(__name__)
 NotFetched = dict[str, str | None]
@@ -52,6 +59,7 @@ class SideFiles:
     files: list[SideFile] = field(default_factory=list)
     not_fetched: list[NotFetched] = field(default_factory=list)
     _told: BaseException | None = None
+    _until: float = field(default_factory=lambda: time.monotonic() + _LONGEST_SECONDS)
     _limiting: set[str] = field(default_factory=set)  # hosts that asked for less
 
     def fetch(self, info: dict[str, Any]) -> None:
@@ -60,9 +68,8 @@ class SideFiles:
         self._clear(PREFIX)
         self._thumbnail(info)
         spoken = spoken_language(info)
-        for number, wanted in enumerate(
-            wanted_captions(info, spoken, self.options.uploaded_captions, self.options.automatic_captions)
-        ):
+        wished = wanted_captions(info, spoken, self.options.uploaded_captions, self.options.automatic_captions)
+        for number, wanted in enumerate(islice(wished, _MOST_CAPTIONS)):
             self._captions(wanted, info, f"{PREFIX}captions-{number}")
 
     def _thumbnail(self, info: dict[str, Any]) -> None:
@@ -98,12 +105,15 @@ class SideFiles:
         reasons = []
         for attempt in tries:
             try:
+                if time.monotonic() > self._until:
+                    raise failure("too_slow")
                 self.files.append(attempt())
                 return
             except Exception as error:
                 reasons.append(self._forgiven(error))
         if reasons:
-            _log.warning("%s", " ".join(filter(None, [kind, language, origin, "not fetched:", reasons[0]])))
+            words = " ".join(filter(None, [kind, language, origin, "not fetched:", reasons[0]]))
+            _log.warning("%s", safe_words(words, _LONGEST_LINE))
             self.not_fetched.append({"kind": kind, "language": language, "origin": origin, "code": reasons[0]})
 
     def _forgiven(self, error: Exception) -> str:
@@ -142,9 +152,8 @@ class SideFiles:
             for size in _copied(response, file):
                 _require_small(size)
                 self._say()
-            announced = response.headers.get("Content-Length")
-        plain = not response.headers.get("Content-Encoding")
-        if plain and announced and announced.isdigit() and int(announced) != target.stat().st_size:
+            announced = None if is_compressed(response.headers) else RemoteFile.of(200, response.headers).length
+        if announced not in (None, target.stat().st_size):
             raise failure("incomplete_read")
         if not target.stat().st_size:
             raise failure("empty_response")

@@ -89,7 +89,7 @@ def _fetch_with_yt_dlp(line: Line, chosen: dict[str, Any], target: Path) -> None
     line.downloader._progress_hooks[:] = [watch]
     succeeded, _ = line.downloader.dl(str(target), chosen)
     if not succeeded or not target.is_file():
-        raise failure("download_incomplete", "The download ended without a complete file: it is tried again.")
+        raise failure("download_incomplete", "The download ended without a complete file.")
 
 
 def _later_bytes(chosen: dict[str, Any]) -> int | None:
