@@ -115,7 +115,8 @@ class Settings(BaseSettings):
     host_concurrency: int | None = Field(None, ge=1, description="Most jobs of one host at once; unset: no limit.")
     host_pause_seconds: float = Field(0.0, ge=0, description="Shortest time between two starts at one host.")
     host_rules: dict[str, HostRule] = Field(
-        {}, description='The two above by domain, as JSON: `{"youtube.com": {"concurrency": 1}, "*": {"pause_seconds": 2}}`.'
+        {},
+        description='Both by domain, as JSON; `*` means all others: `{"youtube.com": {"concurrency": 1}}`.',
     )
     host_cooldown_seconds: float = Field(
         60.0, gt=0, description="First pause of a host that limits or suspects us; doubles while it goes on."

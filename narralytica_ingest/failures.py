@@ -65,9 +65,7 @@ POLICIES: Mapping[FailureClass, Policy] = MappingProxyType(
             "`NARRALYTICA_MAX_ATTEMPTS` the job fails.",
             "",
         ),
-        FailureClass.RESTART: Policy(
-            "What was downloaded so far is dropped; otherwise like `transient`.", ""
-        ),
+        FailureClass.RESTART: Policy("What was downloaded so far is dropped; otherwise like `transient`.", ""),
         FailureClass.LOCAL: Policy(
             "The fault is ours, not the job's: the job goes back to the queue for 15 seconds, doubling up to 5 "
             "minutes, for as long as it takes. Nothing is counted.",

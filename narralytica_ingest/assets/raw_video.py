@@ -7,6 +7,7 @@ import dagster as dg
 
 from narralytica_ingest.assets.job_table import ingest_jobs
 from narralytica_ingest.engine.run_session import RunSession
+from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.io_managers.values import NewMedia, StoredMedia
 from narralytica_ingest.partitions import videos
 from narralytica_ingest.resources.fetcher import Fetcher, IsPlaylist, JoinedKnownVideo
@@ -34,7 +35,7 @@ def raw_video(
     """The original as the source served it, with what the source says about it.
 
     What is stored already is not downloaded again. Nothing comes out where the run has nothing to do: the video is at
-    work elsewhere, its job has moved on, or its source turned out to be a known video or a playlist.
+    work elsewhere, its job has moved on, its source turned out to be a known video or a playlist, or it is still live.
     """
     video_id = context.partition_key
     with run_session.stage("fetch"):
@@ -46,6 +47,10 @@ def raw_video(
             context.log.info("%s", turned_out)
             context.instance.delete_dynamic_partition(str(videos.name), video_id)
             return
+        except IngestError as error:
+            if error.failure_class is FailureClass.NOT_YET and run_session.defer(error):
+                return
+            raise
     yield _output(original)
 
 

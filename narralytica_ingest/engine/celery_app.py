@@ -3,6 +3,7 @@
 from typing import Any
 
 TASK_QUEUE = "dagster"
+EXPRESS_QUEUE = "express"  # see lanes.py
 
 
 def app_args(broker_url: str, result_backend_url: str) -> dict[str, Any]:

@@ -135,6 +135,17 @@ class RunSession:
         self._leases.pop(video_id, None)
         self._answered = True
 
+    def defer(self, reason: IngestError) -> bool:
+        """Puts the run's job off until its video's time has come. The run has nothing more to do, and has not failed.
+
+        False where no job brought the run: then somebody waits for its result.
+        """
+        if self.run.dispatch is None or self.run.is_copy:
+            return False
+        self._answered = True
+        self._end(reason)
+        return True
+
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """A piece of work. A failure in it is classified, ends the run's leases with its verdict, and is raised on as

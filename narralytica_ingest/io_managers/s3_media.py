@@ -32,7 +32,9 @@ class S3MediaIOManager(dg.IOManager):
             with self._session.database.transaction() as connection:
                 commit_media_files(connection, lease, [row for row, _ in published])
         row, fresh = published[0]
-        context.add_output_metadata(self._describe(row, stored_now=fresh) | _beside([file for file, _ in published[1:]]))
+        context.add_output_metadata(
+            self._describe(row, stored_now=fresh) | _beside([file for file, _ in published[1:]])
+        )
 
     def load_input(self, context: dg.InputContext) -> StoredMedia | dict[str, StoredMedia]:
         """The upstream asset's stored file: one, or for a range of partitions a dict by video.

@@ -51,7 +51,7 @@ def environment(settings: Settings, endpoints: Endpoints, ports: Ports | None) -
         "NARRALYTICA_S3_UPLOAD_BUCKET": settings.s3_upload_bucket,
         "DATABASE_URL": endpoints.postgres_url,
         "DAGSTER_HOME": str(dagster_home(settings.home)),
-        "DAGSTER_MAX_CONCURRENT_RUNS": str(2 * settings.workers + 2),
+        "DAGSTER_MAX_CONCURRENT_RUNS": str(2 * (2 * settings.workers + 2)),
         "DAGSTER_COMPUTE_LOGS": str(dagster_home(settings.home) / "compute_logs"),
         "DAGSTER_POSTGRES_URL": endpoints.dagster_postgres_url,
         "BROKER_URL": endpoints.broker_url,

@@ -18,6 +18,7 @@ from typing import Self
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
 from narralytica_ingest.engine.broker import require_broker
+from narralytica_ingest.engine.celery_app import EXPRESS_QUEUE, TASK_QUEUE
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
 from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
@@ -29,10 +30,11 @@ from narralytica_ingest.store.migrate import create_schemas, migrate
 PROJECT = Path(__file__).resolve().parents[2]
 _WORKSPACE = str(PROJECT / "workspace.yaml")
 CODE_SERVER, WORKER, DAEMON, WEBSERVER = "code-server", "worker", "daemon", "webserver"
+SPARE = "spare-worker"  # one slot for the express lane: see engine/lanes.py
 
 DEFINITIONS, LOCATION = "narralytica_ingest.definitions", "narralytica_ingest"
 
-_STOP_FIRST = (DAEMON, WEBSERVER, WORKER)  # the code server answers the others until they are gone
+_STOP_FIRST = (DAEMON, WEBSERVER, WORKER, SPARE)  # the code server answers the others until they are gone
 _CHECK_SECONDS = 0.5
 _REVIVE_SECONDS = 5.0
 _CODE_SERVER_SECONDS = 60.0
@@ -91,6 +93,7 @@ class Stack:
         self._wait_for_code_server()
         self._start(DAEMON)
         self._start(WEBSERVER)
+        self._start(SPARE)
         return self.endpoints
 
     def _start(self, name: str) -> None:
@@ -141,7 +144,7 @@ class Stack:
             self.endpoints = resolve_endpoints(self.settings)
             self._supervisor.stop(_STOP_FIRST)
             self._supervisor.stop()
-            for name in (CODE_SERVER, WORKER, DAEMON, WEBSERVER):
+            for name in (CODE_SERVER, WORKER, DAEMON, WEBSERVER, SPARE):
                 self._start(name)
 
     def run_forever(self, until: Callable[[], bool] = lambda: False) -> None:
@@ -206,16 +209,22 @@ def _process(name: str, settings: Settings, ports: Ports, env: dict[str, str]) -
         command = f"dagster api grpc -m {DEFINITIONS} --location-name {LOCATION} -h {HOST} -p {ports.code_server}"
         return _python(name, command, env)
     if name == WORKER:
-        command = (
-            f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {settings.workers} "
-            f"--queues dagster --hostname ingest-{ports.code_server}@%h --loglevel INFO "
-            "--without-gossip --without-mingle --without-heartbeat"
-        )
-        # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads.
-        return _python(name, command, {**env, "REMAP_SIGTERM": "SIGQUIT"}, grace=_WORKER_GRACE)
+        return _worker(name, settings.workers, [EXPRESS_QUEUE, TASK_QUEUE], ports, env)
+    if name == SPARE:
+        return _worker(name, 1, [EXPRESS_QUEUE], ports, env)
     if name == DAEMON:
         return _python(name, "dagster._daemon run", env, "-w", _WORKSPACE)
     return _python(name, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE)
+
+
+def _worker(name: str, slots: int, queues: list[str], ports: Ports, env: dict[str, str]) -> ProcessSpec:
+    command = (
+        f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {slots} "
+        f"--queues {','.join(queues)} --hostname {name}-{ports.code_server}@%h --loglevel INFO "
+        "--without-gossip --without-mingle --without-heartbeat"
+    )
+    # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads.
+    return _python(name, command, {**env, "REMAP_SIGTERM": "SIGQUIT"}, grace=_WORKER_GRACE)
 
 
 def _python(name: str, command: str, env: dict[str, str], *more: str, grace: float = 4.0) -> ProcessSpec:

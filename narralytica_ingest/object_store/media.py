@@ -109,9 +109,7 @@ def publish(
                 Callback=on_bytes,
             )
     if not is_stored(client, ref, size, sha256):
-        raise failure(
-            "published_size_differs", f"{ref} is not there with {size} bytes after storing it."
-        )
+        raise failure("published_size_differs", f"{ref} is not there with {size} bytes after storing it.")
     return True
 
 

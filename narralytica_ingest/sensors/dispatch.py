@@ -6,6 +6,7 @@ import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints, resolve_endpoints
+from narralytica_ingest.engine.lanes import lane_tags
 from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.intake import Intake
@@ -38,8 +39,9 @@ WAIT_SECONDS = 4.0
 )
 def dispatch() -> dg.SensorResult | dg.SkipReason:
     """One look at the job table. What is claimed and gets lost on the way is emitted again with the same run key."""
+    settings = load_settings()
     try:
-        claimed = _claim_or_wait(load_settings())
+        claimed = _claim_or_wait(settings)
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
             return dg.SkipReason(error.message)
@@ -47,7 +49,7 @@ def dispatch() -> dg.SensorResult | dg.SkipReason:
     if not claimed:
         return dg.SkipReason("No job to dispatch.")
     return dg.SensorResult(
-        run_requests=[_request(job) for job in claimed],
+        run_requests=[_request(job, settings.workers) for job in claimed],
         dynamic_partitions_requests=[videos.build_add_request(sorted({job.video_id for job in claimed}))],
     )
 
@@ -71,7 +73,7 @@ def _claim(settings: Settings, endpoints: Endpoints, database: Database) -> list
         return lost + table.claim(connection, window, host_rules(settings), reserve=window // RESERVE)
 
 
-def _request(job: Dispatched) -> dg.RunRequest:
+def _request(job: Dispatched, slots: int) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=job.run_key,
         partition_key=job.video_id,
@@ -79,6 +81,7 @@ def _request(job: Dispatched) -> dg.RunRequest:
             JOB_TAG: str(job.job_id),
             ATTEMPT_TAG: str(job.attempt),
             "dagster/priority": str(queue_priority(job.priority, job.turn, time.time())),
+            **lane_tags(job.turn, job.ahead, slots),
         },
     )
 

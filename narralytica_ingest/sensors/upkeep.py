@@ -17,7 +17,7 @@ from narralytica_ingest.store.database import Database
 
 # A run in the queue or just launched has no lease yet; leave it this long (seconds) before its state is doubted.
 PATIENCE_SECONDS = 20.0
-SCRATCH_AGE_SECONDS = 3600.0
+SCRATCH_AGE_SECONDS = 120.0
 
 
 @dg.sensor(
@@ -132,7 +132,10 @@ def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:
 
 
 def _sweep_scratch(settings: Settings, database: Database) -> None:
-    """Scratch folders on this machine whose run holds no lease and that nothing wrote to for an hour."""
+    """Scratch folders on this machine whose run holds no lease and that nothing was added to for two minutes.
+
+    A run that ends removes its own; these were killed, and may have left a whole original.
+    """
     root = settings.home / "scratch"
     if not root.is_dir():
         return

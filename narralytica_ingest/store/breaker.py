@@ -83,14 +83,16 @@ def trust(connection: Connection, hosts: Collection[str]) -> None:
 _LET_GO = """
 WITH refused AS (
     SELECT job_id FROM ingest_jobs
-     WHERE status = 'queued' AND not_before > now() AND (%(host)s::text IS NULL OR source_host = %(host)s)
+     WHERE status = 'queued' AND not_before > now()
+       AND (%(host)s::text IS NULL OR right('.' || source_host, length(%(host)s) + 1) = '.' || %(host)s)
        AND (error_class = 'rate_limited' OR error_code = ANY(%(codes)s)) FOR UPDATE SKIP LOCKED)
 UPDATE ingest_jobs j SET not_before = NULL FROM refused WHERE j.job_id = refused.job_id
 """
 _RESET = """
 WITH suspected AS (
     SELECT host, refusals, cool_until, error_code FROM hosts
-     WHERE (%(host)s::text IS NULL OR host = %(host)s) AND (refusals > 0 OR cool_until > now())
+     WHERE (%(host)s::text IS NULL OR right('.' || host, length(%(host)s) + 1) = '.' || %(host)s)
+       AND (refusals > 0 OR cool_until > now())
      ORDER BY host FOR UPDATE)
 UPDATE hosts h SET refusals = 0, cool_until = NULL, error_code = NULL, error_message = NULL
   FROM suspected s WHERE h.host = s.host
@@ -98,8 +100,14 @@ RETURNING s.host, s.refusals, s.cool_until, coalesce(s.cool_until > now(), false
 """
 
 
+_KNOWN = """
+SELECT FROM (SELECT host FROM hosts UNION ALL SELECT source_host FROM ingest_jobs WHERE source_host <> '') AS known
+ WHERE right('.' || host, length(%(host)s) + 1) = '.' || %(host)s LIMIT 1
+"""
+
+
 def reset(connection: Connection, host: str | None) -> list[Row]:
-    """Ends cool-down and suspicion of a host, or of all (None) at once, and lets its refused jobs go now.
+    """Ends cool-down and suspicion of a host and those below it, or of all (None), and lets the refused jobs go now.
 
     Returns what the hosts that this changed were before: `host`, `refusals`, `cool_until`, whether it `cooled` still,
     `error_code`. Raises IngestError `host_without_jobs` if no job ever had that host.
@@ -112,8 +120,7 @@ def reset(connection: Connection, host: str | None) -> list[Row]:
 
 
 def _is_known(connection: Connection, host: str) -> bool:
-    known = "SELECT FROM hosts WHERE host = %(host)s UNION ALL SELECT FROM ingest_jobs WHERE source_host = %(host)s"
-    return connection.execute(f"{known} LIMIT 1".encode(), {"host": host}).fetchone() is not None
+    return connection.execute(_KNOWN, {"host": host}).fetchone() is not None
 
 
 def host_without_jobs(host: str) -> IngestError:

@@ -47,13 +47,15 @@ class VideoKey:
 
 @dataclass(frozen=True)
 class Dispatched:
-    """A claimed job: its run key is `job_id:attempt`. `turn` counts the jobs of its host in flight up to this one."""
+    """A claimed job: its run key is `job_id:attempt`. `turn` counts the jobs of its host in flight up to this one,
+    `ahead` those of all hosts before it."""
 
     job_id: UUID
     attempt: int
     video_id: str
     priority: int
     turn: int = 1
+    ahead: int = 0
 
     @property
     def run_key(self) -> str:
@@ -230,7 +232,8 @@ def claim(connection: Connection, window: int, rules: HostRules = NO_RULES, rese
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CLAIM_LOCK,))
     known = hosts.look(connection)
-    slots = max(0, window - sum(host.in_flight for host in known))
+    ahead = sum(host.in_flight for host in known)
+    slots = max(0, window - ahead)
     rooms = {host: host.room(rules.of(host.host))[0] for host in known if host.queued}
     values = {
         "hosts": [host.host for host in rooms],
@@ -239,7 +242,7 @@ def claim(connection: Connection, window: int, rules: HostRules = NO_RULES, rese
     }
     rows = connection.execute(_CLAIM, values | {"slots": slots, "open": slots - reserve}).fetchall()
     hosts.started(connection, rules, {row.pop("source_host") for row in rows})
-    return [Dispatched(**row) for row in rows]
+    return [Dispatched(**row, ahead=ahead + place) for place, row in enumerate(rows)]
 
 
 _LOST = """

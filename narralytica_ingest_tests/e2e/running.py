@@ -163,7 +163,7 @@ class Running:
         return next(
             child
             for child in psutil.Process().children(recursive=True)
-            if "celery" in child.cmdline() and child.ppid() == os.getpid()
+            if "express,dagster" in child.cmdline() and child.ppid() == os.getpid()
         )
 
 

@@ -164,6 +164,21 @@ def test_a_host_that_limits_is_left_alone_as_a_whole_while_others_go_on(
 
 
 @pytest.mark.slow
+def test_a_slow_host_with_many_jobs_delays_no_other_host(
+    stack: Running, source: SourceServer, other_host: SourceServer
+) -> None:
+    slow = [stack.insert(source_url=other_host.add(f"/hog-{number}.mp4", rate=4000.0)) for number in range(8)]
+    stack.wait_for("all slots to be taken", lambda: sum(stack.job(job)["status"] == "running" for job in slow) >= 2)
+    began = time.monotonic()
+    elsewhere, _ = unique(source, "/newcomer.mp4", b"newcomer")
+    assert stack.finish(stack.insert(source_url=elsewhere))[0]["outcome"] == "ingested"
+    assert time.monotonic() - began < 30
+    assert sum(stack.job(job)["status"] == "running" for job in slow) == 2, "the spare slot is not for them"
+    for job in slow:
+        stack.cancel(job)
+    stack.finish(*slow)
+
+
 def test_a_download_whose_worker_is_killed_goes_on_where_it_was(stack: Running, youtube: FakeYoutube) -> None:
     name, body = "killed_0000", clip(random.Random(1).randbytes(2_000_000))
     url = youtube.add_video(name, both(filesize=len(body)), media={"bodies": [body], "rate": 250_000.0})

@@ -15,7 +15,7 @@ import pytest
 from narralytica_ingest.config import Settings
 from narralytica_ingest.failures import IngestError
 from narralytica_ingest.local.identity import Identity, wait_until
-from narralytica_ingest.local.stack import CODE_SERVER, DAEMON, WEBSERVER, WORKER, Stack
+from narralytica_ingest.local.stack import CODE_SERVER, DAEMON, SPARE, WEBSERVER, WORKER, Stack
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -76,7 +76,7 @@ def processes_that_name(home: Path) -> list[str]:
 
 
 def test_everything_runs(up: "subprocess.Popen[str]", home: Path) -> None:
-    assert set(pids(home)) == {CODE_SERVER, WORKER, DAEMON, WEBSERVER, "postgres", "s3"}
+    assert set(pids(home)) == {CODE_SERVER, WORKER, SPARE, DAEMON, WEBSERVER, "postgres", "s3"}
 
 
 def test_a_second_up_on_the_same_home_is_refused_and_told_the_pid(up: "subprocess.Popen[str]", home: Path) -> None:
@@ -112,7 +112,7 @@ def test_an_up_after_a_killed_one_takes_over_and_ctrl_c_leaves_nothing(tmp_path:
     up = start_up(home)
     now = pids(home)
     assert (now["postgres"], now["s3"]) == (left["postgres"], left["s3"])
-    assert not any(now[name] == left[name] for name in (CODE_SERVER, WORKER, DAEMON, WEBSERVER))
+    assert not any(now[name] == left[name] for name in (CODE_SERVER, WORKER, SPARE, DAEMON, WEBSERVER))
 
     begun = time.monotonic()
     up.send_signal(signal.SIGINT)

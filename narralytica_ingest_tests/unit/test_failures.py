@@ -114,7 +114,10 @@ def test_a_code_is_listed_once() -> None:
     ("code", "message"),
     [
         ("removed", "The video was removed at its source."),
-        ("proxy_unusable", "The proxy's URL cannot be used. Correct `NARRALYTICA_PROXIES`. The job stays and goes on by itself."),
+        (
+            "proxy_unusable",
+            "The proxy's URL cannot be used. Correct `NARRALYTICA_PROXIES`. The job stays and goes on by itself.",
+        ),
         ("proxy_failed", "The proxy failed. Check it if this stays so."),
         ("disk_full", "The worker's disk is full. Free some space. The job stays and goes on by itself."),
         ("no_such_job_or_video", "There is no such job or video. `narralytica-ingest jobs` lists what there is."),

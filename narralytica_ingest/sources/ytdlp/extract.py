@@ -11,6 +11,8 @@ from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest.sources.ytdlp.failures import as_ingest_error, refuse_unfinished
 from narralytica_ingest.sources.ytdlp.listing import DEEPEST, LISTS, Found, Info, Walk, follow
 
+_UNFINISHED = ("is_upcoming", "is_live", "post_live")
+
 
 def extract(downloader: Downloader, url: str, options: FetchOptions) -> Info | Listing:
     """What yt-dlp knows of the video behind `url`, with its formats chosen; or the videos that it holds.
@@ -51,11 +53,11 @@ def _found_or_announced(downloader: Downloader, url: str, limit: int) -> Info | 
     try:
         return _found(downloader, url, limit)
     except YoutubeDLError as error:
-        if as_ingest_error(error).code != "upcoming":
+        if as_ingest_error(error).code not in ("upcoming", "no_formats"):
             raise
         downloader.params["ignore_no_formats_error"] = True  # asked again, yt-dlp tells when instead of raising
         found = _found(downloader, url, limit)
-        if isinstance(found, Listing) or found.get("live_status") != "is_upcoming":
+        if isinstance(found, Listing) or found.get("live_status") not in _UNFINISHED:
             raise
         return found
 
