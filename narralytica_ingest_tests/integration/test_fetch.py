@@ -307,6 +307,8 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
     def _real_extract(self, url: str) -> dict[str, Any]:
         name = self._match_id(url)
+        if name == "hidden":
+            return {"id": name, "title": name, "live_status": "is_live", "is_live": True, "formats": []}
         if name == "announced":
             self.raise_no_formats("Premieres in 3 hours", expected=True)
             return {"id": name, "title": name, "live_status": "is_upcoming", "release_timestamp": 1_900_000_000}
@@ -353,6 +355,11 @@ def test_what_on_alias_raises_comes_out_unchanged_and_nothing_is_fetched(
         fetch_url(f"{site}/{UNIQUE_ID}", tmp_path, FetchOptions(), FetchEvents(alias=refuse))
     assert raised.value is refusal
     assert not server.requests["/clip.mp4"]
+
+
+def test_a_live_broadcast_that_hides_its_formats_is_waited_for(site: str, tmp_path: Path) -> None:
+    failed = failure_of(f"{site}/hidden", tmp_path)
+    assert (failed.failure_class, failed.code) == (FailureClass.NOT_YET, "live")
 
 
 def test_an_announced_video_waits_for_its_time(site: str, tmp_path: Path) -> None:

@@ -583,6 +583,19 @@ def test_retry_says_what_the_host_still_keeps_the_job_waiting_for(
     assert said[0].endswith("`narralytica-ingest hosts reset www.bad.com` ends that.")
 
 
+def test_reset_of_a_domain_resets_its_hosts_and_no_other_that_ends_alike(
+    database: Database, settings: Settings
+) -> None:
+    for host in ("www.example.com", "m.example.com", "notexample.com"):
+        refuse(database, host, failure("rate_limited"))
+    cli("hosts", "reset", "example.com")
+    assert {host: host_row(database, host)["refusals"] > 0 for host in ("www.example.com", "m.example.com")} == {
+        "www.example.com": False,
+        "m.example.com": False,
+    }
+    assert host_row(database, "notexample.com")["refusals"] > 0
+
+
 def test_a_host_that_no_job_has_cannot_be_reset(database: Database, settings: Settings) -> None:
     said = cli("hosts", "reset", "typo.example.com")
     assert (said.code, said.out) == (2, "")
