@@ -81,8 +81,10 @@ def host_wait_text(wait: Row) -> str:
 
 def rest_text(wait: Row) -> str:
     """The same, and what ends it where a person can."""
-    reset = f"; `narralytica-ingest hosts reset {wait['host']}` ends that" if wait["error_code"] else ""
-    return host_wait_text(wait) + reset
+    if not wait["error_code"]:
+        return host_wait_text(wait)
+    first = "" if wait["error_code"] in ("rate_limited", "session_limited") else "once cookies or a proxy are set, "
+    return f"{host_wait_text(wait)}; {first}`narralytica-ingest hosts reset {wait['host']}` ends that"
 
 
 def clock(value: datetime) -> str:

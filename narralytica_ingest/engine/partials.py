@@ -110,8 +110,9 @@ class DiskShare:
             if missing + others + self._keep > free:
                 raise failure(
                     "disk_full",
-                    f"The worker's disk has {_gb(free)} free; this download needs {_gb(missing)} more, those at work "
-                    f"{_gb(others)}, and {_gb(self._keep)} are kept free: free some space; the job goes on by itself.",
+                    f"The worker's disk has {_readable(free)} free; this download needs {_readable(missing)} more, "
+                    f"those at work {_readable(others)}, and {_readable(self._keep)} are kept free "
+                    "(NARRALYTICA_KEEP_FREE_BYTES): free some space; the job goes on by itself.",
                 )
             self._state(wanted, folders)
 
@@ -188,5 +189,5 @@ def _present(folders: Collection[Path]) -> int:
     return total
 
 
-def _gb(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB"
+def _readable(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"

@@ -56,7 +56,7 @@ def identify_url(url: str) -> Identity:
     """
     parts = _split(url)
     host = parts.hostname or ""
-    if host == "youtu.be" or _is_host(host, *_YOUTUBE_HOSTS):
+    if _is_host(host, "youtu.be", *_YOUTUBE_HOSTS):
         found = _youtube(parts, host)
     elif _is_host(host, "vimeo.com"):
         found = _vimeo(parts)
@@ -164,7 +164,7 @@ def _youtube(parts: SplitResult, host: str) -> Identity | None:
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
     query = parse_qs(parts.query or parts.fragment.removeprefix("!"))
     first = segments[0].lower() if segments else ""
-    if host == "youtu.be":
+    if _is_host(host, "youtu.be"):
         return _youtube_video(segments[0] if segments else "")
     if "v" in query and first in _YOUTUBE_WATCH_PATHS:
         return _youtube_video(query["v"][0])

@@ -126,6 +126,8 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
     for name in ("webpage_url", "original_url"):
         if name in kept:
             kept[name] = _without_keys(str(kept[name]))
+    if "webpage_url_domain" in kept:
+        kept["webpage_url_domain"] = str(kept["webpage_url_domain"]).rpartition("@")[2]
     if (language := spoken_language(info)) is not None:
         kept["language"] = language
     if languages := audio_languages(info.get("formats") or ()):

@@ -82,3 +82,7 @@ def test_what_neither_utf_8_nor_postgres_can_hold_is_taken_out() -> None:
 def test_a_page_is_kept_without_what_opens_it(url: str, kept: str) -> None:
     assert kept_info({"webpage_url": url, "original_url": url})["webpage_url"] == kept
     assert "CANARY" not in json.dumps(kept_info({"webpage_url": url, "original_url": url}))
+
+
+def test_the_domain_of_a_page_holds_no_login() -> None:
+    assert kept_info({"webpage_url_domain": "user:CANARY@example.com"})["webpage_url_domain"] == "example.com"
