@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     # The engine.
     ui_port: int = Field(3000, ge=0, le=65535, description="Port of the Dagster UI on 127.0.0.1; 0 picks a free one.")
-    workers: int = Field(2, ge=1, description="Videos processed at once by `up`.")
+    workers: int = Field(2, ge=1, description="Videos processed at once by `up`, beside a spare slot for newcomers.")
     dispatch_window: int = Field(20, ge=1, description="Most jobs dispatched or running at once.")
     heartbeat_seconds: float = Field(
         2.0, gt=0, description="How often a run says that it lives, and looks for a cancel."

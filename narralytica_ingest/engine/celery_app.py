@@ -1,6 +1,9 @@
 """The Celery settings that launcher and workers share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 TASK_QUEUE = "dagster"
 EXPRESS_QUEUE = "express"  # see lanes.py
@@ -27,6 +30,18 @@ def app_args(broker_url: str, result_backend_url: str) -> dict[str, Any]:
             "result_expires": 86400,
         },
     }
+
+
+def add_express_queue(app: "Celery") -> None:
+    """Beside the queue that dagster-celery makes, one of the same kind. Launcher and workers both need it: a message
+    for a queue that its sender does not know in this way is lost without a word."""
+    from kombu.entity import Queue
+
+    arguments = {"x-max-priority": app.conf.task_queue_max_priority}
+    express = Queue(  # type: ignore[no-untyped-call]
+        EXPRESS_QUEUE, routing_key=f"{EXPRESS_QUEUE}.#", queue_arguments=arguments
+    )
+    app.conf.task_queues = [*app.conf.task_queues, express]
 
 
 def transport_options(broker_url: str) -> dict[str, Any]:

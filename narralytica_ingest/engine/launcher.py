@@ -15,7 +15,7 @@ from dagster._serdes import ConfigurableClassData, pack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 
-from narralytica_ingest.engine.celery_app import TASK_QUEUE, app_args
+from narralytica_ingest.engine.celery_app import TASK_QUEUE, add_express_queue, app_args
 
 if TYPE_CHECKING:
     from dagster._config import UserConfigSchema
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 class IngestRunLauncher(CeleryRunLauncher):
     """Launches runs on Celery with the settings of `celery_app`. Configured by two URLs: broker, result backend."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        add_express_queue(self.celery)
 
     def app_args(self) -> dict[str, Any]:
         """What the workers use, too."""

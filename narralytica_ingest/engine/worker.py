@@ -16,7 +16,7 @@ from dagster_celery.tasks import create_execute_job_task
 
 from narralytica_ingest.config import load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.engine.celery_app import app_args
+from narralytica_ingest.engine.celery_app import add_express_queue, app_args
 
 # What a run needs and is slow to import. (Importing them starts no thread and opens no connection, so a fork is safe.)
 PRELOADED = (
@@ -36,6 +36,7 @@ def _make_app() -> Celery:
     application: Celery = make_app(  # type: ignore[no-untyped-call]
         app_args(endpoints.broker_url, endpoints.result_backend_url)
     )
+    add_express_queue(application)
     create_execute_job_task(application)
     return application
 

@@ -163,7 +163,6 @@ def test_a_host_that_limits_is_left_alone_as_a_whole_while_others_go_on(
     assert stack.finish(waiting)[0]["outcome"] == "ingested"
 
 
-@pytest.mark.slow
 def test_a_slow_host_with_many_jobs_delays_no_other_host(
     stack: Running, source: SourceServer, other_host: SourceServer
 ) -> None:
@@ -179,6 +178,7 @@ def test_a_slow_host_with_many_jobs_delays_no_other_host(
     stack.finish(*slow)
 
 
+@pytest.mark.slow
 def test_a_download_whose_worker_is_killed_goes_on_where_it_was(stack: Running, youtube: FakeYoutube) -> None:
     name, body = "killed_0000", clip(random.Random(1).randbytes(2_000_000))
     url = youtube.add_video(name, both(filesize=len(body)), media={"bodies": [body], "rate": 250_000.0})

@@ -106,7 +106,7 @@ def test_after_kill_9_of_up_the_next_up_ends_what_is_left_and_brings_the_job_hom
             print(error)
     second.send_signal(signal.SIGINT)
     second.communicate(timeout=40)
-    assert second.returncode == 0
+    assert second.returncode in (0, 130), "the latter where the job was done before all of it was up"
     assert left_behind(home) == []
 
 

@@ -19,25 +19,15 @@ from narralytica_ingest.media.integrity import packet_hashes, sha256_file
 from narralytica_ingest.media.probe import probe
 from narralytica_ingest.media.remux import join_streams
 from narralytica_ingest.media.run import run_tool
-from narralytica_ingest.media.tools import MediaTools, find_tools
+from narralytica_ingest.media.tools import MediaTools
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer, make_streams
+from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer
 
 CLIP = SAMPLE.read_bytes()
 SWAPPED = CLIP[:-1000] + bytes(1000)  # same size, other content
-
-
-@pytest.fixture(scope="module")
-def tools() -> MediaTools:
-    return find_tools()
-
-
-@pytest.fixture(scope="module")
-def streams(tmp_path_factory: pytest.TempPathFactory, tools: MediaTools) -> Path:
-    return make_streams(tmp_path_factory.mktemp("streams"), tools)
 
 
 @pytest.fixture

@@ -33,14 +33,9 @@ from narralytica_ingest.store.database import Database, Row, as_jsonb
 from narralytica_ingest.store.leases import Dispatch
 from narralytica_ingest_tests.fake_youtube import FakeYoutube, in_this_process, make_material
 from narralytica_ingest_tests.scenarios import SCENARIOS, Expands, Fails, Published, Scenario, Web
-from narralytica_ingest_tests.source_server import SourceServer, make_streams
+from narralytica_ingest_tests.source_server import SourceServer
 
 CERTIFICATE = Path(__file__).parents[1] / "source_server" / "self_signed.pem"
-
-
-@pytest.fixture(scope="module")
-def streams(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_streams(tmp_path_factory.mktemp("streams"), find_tools())
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,6 @@ from narralytica_ingest_tests.source_server import SAMPLE
 SECONDS = 11.72
 
 
-@pytest.fixture(scope="module")
-def tools() -> MediaTools:
-    return find_tools()
-
-
 def make(target: Path, *options: str, source: Path = SAMPLE) -> Path:
     command: list[str | Path] = [find_tools().ffmpeg, "-nostdin", "-v", "error", "-y", "-i", source, *options, target]
     result = run_tool(command, timeout=60)
