@@ -14,7 +14,8 @@ class Body:
 
     Its `read` waits for as much as was asked for, as yt-dlp expects. A source that sends a byte every few seconds makes
     that last for ever, and the socket's timeout never strikes; here the meter is asked after every piece that arrives.
-    With `at_once` a read gives what has arrived, and the size is the reader's own concern.
+    With `at_once` a read gives what has arrived, and size and slowness are the reader's own concern: for media they are
+    settings.
     """
 
     def __init__(self, body: Any, meter: Meter) -> None:
@@ -45,7 +46,8 @@ class Body:
             raise failure(
                 "page_too_large", "What the source sends instead of a page is far too large for one: check the URL."
             )
-        self._meter.add(len(piece))
+        if not self.at_once:
+            self._meter.add(len(piece))
         return piece
 
     def __getattr__(self, name: str) -> Any:
