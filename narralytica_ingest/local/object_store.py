@@ -45,6 +45,7 @@ _PORTS = (
     "admin.port",
     "admin.port.grpc",
 )
+_READY_KEY = "ready"  # an object to read: listing buckets works before the content of any object does
 _SOCKETS = Path("/tmp")  # noqa: S108 - where the server puts its sockets, named by port
 _OPTIONS = {
     "ip": HOST,
@@ -183,6 +184,7 @@ class EmbeddedS3:
         while server.alive:
             try:
                 self._make_buckets(client)
+                self._read_something(client)
                 return True
             except (BotoCoreError, ClientError) as failed:
                 said = failed
@@ -199,6 +201,18 @@ class EmbeddedS3:
         for bucket in self._buckets:
             if bucket not in there:
                 client.create_bucket(Bucket=bucket)
+
+    def _read_something(self, client: "S3Client") -> None:
+        """Raises ClientError while the server does not know its volumes: for 5 s after some restarts."""
+        from botocore.exceptions import ClientError
+
+        bucket = self._buckets[0]
+        try:
+            client.get_object(Bucket=bucket, Key=_READY_KEY)["Body"].read()
+        except ClientError as refused:
+            if refused.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            client.put_object(Bucket=bucket, Key=_READY_KEY, Body=b"ready")
 
     def _client(self) -> "S3Client":
         import boto3

@@ -167,9 +167,7 @@ def test_what_was_acknowledged_survives_a_kill_of_both_servers(
     assert sorted(embedded.revive()) == ["postgres", "s3"]
 
     assert embedded.prepare() == before
-    # It answers before it has found its volumes.
-    patient = s3_client(before, config=Config(retries={"max_attempts": 8, "mode": "standard"}))
-    assert patient.get_object(Bucket="narralytica-media", Key="kept")["Body"].read() == content
+    assert s3_client(before).get_object(Bucket="narralytica-media", Key="kept")["Body"].read() == content
     with psycopg.connect(before.postgres_url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
