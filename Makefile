@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup run test test-all check docs bench lock clean
+.PHONY: help setup run test test-all check docs chaos bench lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ test-all: setup ## all tests
 docs: setup ## write docs/failure-codes.md anew, after a change of the catalogue of failures
 	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md.new
 	mv docs/failure-codes.md.new docs/failure-codes.md
+
+chaos: setup ## break the running stack on purpose and count what that does (SEED=N repeats a schedule)
+	$(BIN)/python -m narralytica_ingest_tests.chaos $(if $(SEED),--seed $(SEED))
 
 bench: setup ## how long ingesting takes, against a shell script that does the same
 	$(BIN)/python -W ignore -m bench.against_script

@@ -63,6 +63,17 @@ class Settings(BaseSettings):
     redispatch_seconds: float = Field(
         60.0, ge=30, description="After how long a dispatched job without a run is emitted again."
     )
+    shutdown_seconds: float = Field(
+        8.0, gt=0, description="How long a stopping worker has to hand its jobs back before it is killed."
+    )
+    log_max_bytes: int = Field(
+        64 << 20, ge=1 << 16, description="Size at which a log file of `up` is put aside; one older file is kept."
+    )
+    sweep_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long an object stays in the bucket after nothing refers to it any more.",
+    )
 
     # Retries.
     max_attempts: int = Field(

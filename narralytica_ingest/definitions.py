@@ -21,6 +21,7 @@ from narralytica_ingest.resources.media_store import media_store
 from narralytica_ingest.resources.run_session import run_session
 from narralytica_ingest.sensors.dispatch import INGEST_JOB, dispatch
 from narralytica_ingest.sensors.status import run_canceled, run_failed
+from narralytica_ingest.sensors.sweeper import sweeper
 from narralytica_ingest.sensors.upkeep import upkeep
 
 ingest = dg.define_asset_job(
@@ -32,7 +33,7 @@ ingest = dg.define_asset_job(
 defs = dg.Definitions(
     assets=[ingest_jobs, raw_video, audio_track, video_metadata],
     jobs=[ingest],
-    sensors=[dispatch, run_failed, run_canceled, upkeep],
+    sensors=[dispatch, run_failed, run_canceled, upkeep, sweeper],
     resources={
         "run_session": run_session,
         "media_store": media_store,

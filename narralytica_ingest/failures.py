@@ -68,7 +68,8 @@ POLICIES: Mapping[FailureClass, Policy] = MappingProxyType(
         FailureClass.RESTART: Policy("What was downloaded so far is dropped; otherwise like `transient`.", ""),
         FailureClass.LOCAL: Policy(
             "The fault is ours, not the job's: the job goes back to the queue for 15 seconds, doubling up to 5 "
-            "minutes, for as long as it takes. Nothing is counted.",
+            "minutes, for as long as it takes. Nothing is counted. While the object store or the disk is away or full, "
+            "no job is claimed: for 5 seconds, doubling up to 40; then one job at a time, until one succeeds.",
             "The job stays and goes on by itself.",
         ),
         FailureClass.CANCELED: Policy(

@@ -50,6 +50,8 @@ def detail_text(job: Row) -> str:
             return str(job["error_code"])
         case "running":
             return "stopping" if job["cancel_requested"] else clean(str((job["progress"] or {}).get("stage") or ""))
+        case "queued" if job.get("pause"):
+            return f"waits: {pause_text(job['pause'])}"
         case "queued" if is_deferred(job):
             again = f"tried again {distance(job['not_before'])}"
             return f"{job['error_code']}, {again}" if job["error_code"] else again
@@ -61,6 +63,12 @@ def detail_text(job: Row) -> str:
 def is_deferred(job: Row) -> bool:
     """Whether the job waits for a point in time."""
     return job["not_before"] is not None and job["not_before"] > datetime.now(UTC)
+
+
+def pause_text(pause: Row) -> str:
+    """What keeps all jobs waiting, in a few words. `pause` is what `store.pauses.waits` found."""
+    what = f"claims are paused until {clock(pause['until'])}" if pause["closed"] else "one job at a time is tried"
+    return f"{what} ({pause['error_code']})"
 
 
 def host_wait_text(wait: Row) -> str:
@@ -135,6 +143,8 @@ _NOT_UP = "It waits until `narralytica-ingest up` runs."
 
 def _when_queued(job: Row, retry: str, up_is_running: bool) -> str:
     wait = job.get("host_wait")
+    if job.get("pause") and up_is_running:
+        return f"It waits. {job['pause']['sentence']}"
     if wait and wait["error_code"] and up_is_running:
         return f"It waits: {rest_text(wait)}."
     if is_deferred(job):

@@ -20,6 +20,7 @@ from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.failures import IngestError
 from narralytica_ingest.local.services import hold
 from narralytica_ingest.media.tools import MediaTools, find_tools
+from narralytica_ingest.store import pauses
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.schema import newest_version, version_of
 
@@ -53,6 +54,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "yt-dlp", lambda: f"{version('yt-dlp')}, with yt-dlp-ejs {version('yt-dlp-ejs')}"
     yield from source_checks(settings)
     yield "disk", lambda: _disk(settings.home, max(_ENOUGH_DISK, settings.keep_free_bytes))
+    yield "claims", lambda: _claims(settings)
     yield "up", lambda: "is running" if up_is_running(settings.home) else "is not running (nothing is wrong with that)"
 
 
@@ -103,15 +105,25 @@ def _postgres(settings: Settings) -> str:
     raise Broken(f"{said}, tables of version {schema}, {newest} is needed", "Run `narralytica-ingest migrate`.")
 
 
+def _claims(settings: Settings) -> str:
+    with hold(settings, s3=False) as endpoints, Database(endpoints.postgres_url).transaction() as connection:
+        paused = pauses.look(connection) if version_of(connection) == newest_version() else []
+    for pause in paused:
+        raise Broken(f"{pause.state}: {pause.error_message}", pause.sentence)
+    return "not paused"
+
+
 def _s3(settings: Settings) -> str:
+    from narralytica_ingest.object_store.capabilities import capabilities
     from narralytica_ingest.object_store.client import make_client
 
     with hold(settings, postgres=False) as endpoints:
         client = make_client(endpoints.s3)
         for bucket, name in ((settings.s3_bucket, "S3_BUCKET"), (settings.s3_upload_bucket, "S3_UPLOAD_BUCKET")):
             _bucket_works(client, bucket, f"NARRALYTICA_{name}")
+        able = capabilities(client, settings.s3_bucket)
     where = "embedded" if settings.s3_endpoint_url is None else settings.s3_endpoint_url
-    return f"{where}: writes, reads, refuses to overwrite on condition, deletes (both buckets)"
+    return f"{where}: writes, reads, deletes (both buckets); {able}"
 
 
 def _bucket_works(client: "S3Client", bucket: str, setting: str) -> None:
@@ -124,27 +136,12 @@ def _bucket_works(client: "S3Client", bucket: str, setting: str) -> None:
             client.put_object(Bucket=bucket, Key=key, Body=body)
             if client.get_object(Bucket=bucket, Key=key)["Body"].read() != body:
                 raise Broken(f"{bucket} gave back other bytes than were written", "Repair or replace the S3 server.")
-            _refuses_to_overwrite(client, bucket, key)
             client.delete_object(Bucket=bucket, Key=key)
     except IngestError as error:
         if error.code == "object_missing":
             raise Broken(f"there is no bucket {bucket}", f"Create it, or set {setting} to one that exists.") from error
         mend = "Check NARRALYTICA_S3_ENDPOINT_URL, NARRALYTICA_S3_ACCESS_KEY_ID and NARRALYTICA_S3_SECRET_ACCESS_KEY."
         raise Broken(error.message, mend) from error
-
-
-def _refuses_to_overwrite(client: "S3Client", bucket: str, key: str) -> None:
-    from botocore.exceptions import ClientError
-
-    try:
-        client.put_object(Bucket=bucket, Key=key, Body=b"", IfNoneMatch="*")
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
-            return
-        raise
-    client.delete_object(Bucket=bucket, Key=key)
-    mend = "Use an S3 server (or a version of it) that supports conditional writes."
-    raise Broken(f"{bucket} ignores If-None-Match and overwrites", mend)
 
 
 def _tools(settings: Settings) -> MediaTools:

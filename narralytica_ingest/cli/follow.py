@@ -15,6 +15,7 @@ from narralytica_ingest.cli.describe import progress_text, source_name
 from narralytica_ingest.cli.families import children_in, family_text
 from narralytica_ingest.config import load_settings
 from narralytica_ingest.failures import failure
+from narralytica_ingest.store import pauses
 from narralytica_ingest.store.database import Row
 from narralytica_ingest.store.hosts import host_rules, waits
 from narralytica_ingest.store.jobs import TERMINAL
@@ -58,7 +59,7 @@ def watch(postgres_url: str, job_ids: Sequence[UUID]) -> Iterator[list[Row]]:
             with psycopg.connect(postgres_url, autocommit=True, row_factory=dict_row, connect_timeout=10) as connection:
                 connection.execute("LISTEN narralytica_ingest")
                 while True:
-                    rows = waits(connection, rules, _look(connection, job_ids))
+                    rows = pauses.waits(connection, waits(connection, rules, _look(connection, job_ids)))
                     last_good = time.monotonic()
                     yield rows
                     if all(row["status"] in TERMINAL for row in rows):
@@ -98,7 +99,8 @@ class _Lines:
     def show(self, rows: list[Row]) -> None:
         for row in rows:
             stage, wait = (row["progress"] or {}).get("stage"), (row["host_wait"] or {}).get("why")
-            state = (row["status"], row["not_before"], row["error_code"], stage, wait)
+            pause = (row["pause"] or {}).get("error_code")
+            state = (row["status"], None if pause else row["not_before"], row["error_code"], stage, wait, pause)
             before, at = self._said.get(row["job_id"], (None, 0.0))
             if state != before or (row["status"] == "running" and time.monotonic() - at > _LINE_SECONDS):
                 self._said[row["job_id"]] = (state, time.monotonic())

@@ -13,6 +13,7 @@ from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import failure
 from narralytica_ingest.store import jobs as table
+from narralytica_ingest.store import pauses
 from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.hosts import host_rules, waits
 
@@ -46,10 +47,14 @@ def jobs(
     settings = load_settings()
     with tables(settings) as endpoints, Database(endpoints.postgres_url).transaction() as connection:
         rows = table.recent(connection, status.value if status else None, limit, parent)
-        rows = waits(connection, host_rules(settings), rows)
+        rows = pauses.waits(connection, waits(connection, host_rules(settings), rows))
+        paused = pauses.look(connection)
     if as_json:
         terminal.print_json(rows)
-    elif rows:
+        return
+    for pause in paused:
+        terminal.out().print(terminal.text(pause.sentence, "yellow"), soft_wrap=True)
+    if rows:
         terminal.out().print(job_table(rows, terminal.out().width))
     else:
         which = f"{f' of playlist {parent}' if parent else ''}{f' in state {status}' if status else ''}"
@@ -76,7 +81,8 @@ def find(endpoints: Endpoints, job_or_video: str) -> Row:
     with Database(endpoints.postgres_url).transaction() as connection:
         record = table.record(connection, job_or_video) if askable else None
         if record is not None and record["job"] is not None:
-            record["job"] = waits(connection, host_rules(load_settings()), [record["job"]])[0]
+            rows = waits(connection, host_rules(load_settings()), [record["job"]])
+            record["job"] = pauses.waits(connection, rows)[0]
     if record is None:
         raise failure(
             "no_such_job_or_video",

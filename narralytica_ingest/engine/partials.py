@@ -67,11 +67,13 @@ def waited_for(database: Database, video_ids: Collection[str]) -> set[str]:
     return {row["video_id"] for row in database.all(_WAITED_FOR, (list(video_ids),))}
 
 
-def sweep_partials(home: Path, database: Database) -> None:
-    """Removes the folders that nobody holds and no job waits for, or that nothing was written to for a day."""
+def sweep_partials(home: Path, database: Database) -> list[str]:
+    """Removes the folders that nobody holds and no job waits for, or that nothing was written to for a day. Returns
+    the videos whose they were."""
     root = partials_root(home)
     names = [path.name for path in root.iterdir()] if root.is_dir() else []
     wanted = waited_for(database, names) if names else set()
+    removed = []
     for name in names:
         with suppress(FileNotFoundError):  # its run ended just now
             lock = _locked(root / name)
@@ -81,8 +83,40 @@ def sweep_partials(home: Path, database: Database) -> None:
                 old = time.time() - _last_touched(root / name) > UNTOUCHED_SECONDS
                 if _is_still(lock, root / name) and (old or name not in wanted):
                     shutil.rmtree(root / name, ignore_errors=True)
+                    removed.append(name)
             finally:
                 os.close(lock)
+    return removed
+
+
+def sweep_reservations(home: Path) -> list[str]:
+    """Removes what runs have set aside whose process is gone, and returns their ids."""
+    root = home / "reservations"
+    if not root.is_dir():
+        return []
+    with _alone(root):
+        return [path.name for path in root.iterdir() if _is_forsaken(path)]
+
+
+def free_bytes(folder: Path, keep_free_bytes: int) -> int:
+    """The free bytes of the folder's disk. Raises IngestError `disk_full` (local) if less than is to be kept free."""
+    free = shutil.disk_usage(folder).free
+    if free < keep_free_bytes:
+        raise failure(
+            "disk_full",
+            f"The worker's disk has {_readable(free)} free, and {_readable(keep_free_bytes)} are kept free "
+            "(NARRALYTICA_KEEP_FREE_BYTES): free some space; the jobs go on by themselves.",
+        )
+    return free
+
+
+def downloads_here(home: Path) -> bool:
+    """Whether a worker of this machine has ever set disk aside: the sensors may run on a machine of their own."""
+    return _reservations(home).is_dir()
+
+
+def _reservations(home: Path) -> Path:
+    return home / "reservations"
 
 
 class DiskShare:
@@ -92,24 +126,25 @@ class DiskShare:
     """
 
     def __init__(self, home: Path, run_id: str, keep_free_bytes: int) -> None:
-        self._root, self._run_id, self._keep = home / "reservations", run_id, keep_free_bytes
+        self._root, self._run_id, self._keep = _reservations(home), run_id, keep_free_bytes
         self._file: int | None = None
         self._wanted = 0
 
     def reserve(self, size_bytes: int, folders: Collection[Path]) -> None:
         """Sets aside what the run's files will have together; more than before, never less.
 
-        Raises IngestError `disk_full` (local) if that does not fit beside what the others have still to write.
+        Raises IngestError `disk_full` (local) if the disk is full already, and `no_room` (local) if it is not, but what
+        is missing does not fit beside what the others have still to write.
         """
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         wanted = max(size_bytes, self._wanted)
         with _alone(self._root):
             missing = max(0, wanted - _present(folders))
             others = sum(self._still_to_write_by_others())
-            free = shutil.disk_usage(self._root).free
+            free = free_bytes(self._root, self._keep)
             if missing + others + self._keep > free:
                 raise failure(
-                    "disk_full",
+                    "no_room",
                     f"The worker's disk has {_readable(free)} free; this download needs {_readable(missing)} more, "
                     f"those at work {_readable(others)}, and {_readable(self._keep)} are kept free "
                     "(NARRALYTICA_KEEP_FREE_BYTES): free some space; the job goes on by itself.",
@@ -137,10 +172,7 @@ class DiskShare:
             if path.name == self._run_id:
                 continue
             with suppress(FileNotFoundError):
-                lock = _locked(path)
-                if lock is not None:  # its process is gone
-                    path.unlink(missing_ok=True)
-                    os.close(lock)
+                if _is_forsaken(path):
                     continue
                 stated = json.loads(path.read_bytes())
                 yield max(0, stated["bytes"] - _present([Path(folder) for folder in stated["folders"]]))
@@ -165,6 +197,19 @@ def _locked(path: Path) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _is_forsaken(reservation: Path) -> bool:
+    """Whether its process is gone; then it is removed. The caller is alone with the reservations."""
+    try:
+        lock = _locked(reservation)
+    except FileNotFoundError:
+        return False
+    if lock is None:
+        return False
+    reservation.unlink(missing_ok=True)
+    os.close(lock)
+    return True
 
 
 def _is_still(descriptor: int, path: Path) -> bool:

@@ -38,3 +38,26 @@ def interrupted() -> IngestError:
         "The worker was stopped during the run; the job goes on when a worker is there.",
         retry_at=datetime.now(UTC),
     )
+
+
+def fell_silent(unseen: bool) -> IngestError:
+    """The run stopped beating. `unseen`: it may as well have been our own outage, for which no job pays."""
+    return _outage() if unseen else failure("worker_lost", "The worker died or lost its connection during the run.")
+
+
+def ended_early(unseen: bool) -> IngestError:
+    """The run has ended, and its job does not know how. `unseen`: as above."""
+    return _outage() if unseen else failure("run_ended_early", "The run ended without a word.")
+
+
+def run_died() -> IngestError:
+    """The run ended before it took its job up, so nothing of the job was tried: another run may have it at once."""
+    return failure("run_died", "The run ended before it began its work.", retry_at=datetime.now(UTC))
+
+
+def _outage() -> IngestError:
+    return failure(
+        "database_away",
+        "Postgres was away during the run, which has not been heard of since; the job goes on by itself.",
+        retry_at=datetime.now(UTC),
+    )

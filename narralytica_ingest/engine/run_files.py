@@ -35,7 +35,7 @@ class RunFiles:
         return folder
 
     def reserve(self, size_bytes: int) -> None:
-        """Raises IngestError `disk_full` (local)."""
+        """Raises IngestError `disk_full` or `no_room` (local)."""
         self._disk.reserve(size_bytes, [self.scratch, *(held.path for held in self._partials.values())])
 
     def clear_partials(self) -> None:

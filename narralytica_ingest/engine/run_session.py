@@ -4,27 +4,28 @@ Whatever starts a run (a job, the UI, a backfill, a re-execution), it goes throu
 """
 
 import logging
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from narralytica_ingest.config import Settings
-from narralytica_ingest.engine.classify import classify
+from narralytica_ingest.engine.classify import classify, early_end
+from narralytica_ingest.engine.heartbeat import Heartbeat
+from narralytica_ingest.engine.interrupts import uninterrupted
 from narralytica_ingest.engine.partials import waited_for
 from narralytica_ingest.engine.run_failures import as_dagster_failure, busy, interrupted, unknown_video
 from narralytica_ingest.engine.run_files import RunFiles
-from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import dispatch as dispatching
-from narralytica_ingest.store import leases, outcomes
-from narralytica_ingest.store.database import Database, Row
+from narralytica_ingest.engine.taking import take_by_hand, take_for_job
+from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.store import leases, outcomes, pauses
+from narralytica_ingest.store.database import Connection, Database, Row
 from narralytica_ingest.store.leases import Dispatch, Lease, LeaseLost, NothingToDo
+
+T = TypeVar("T")
 
 MANY_VIDEOS = 50
 
@@ -51,11 +52,9 @@ class RunSession:
     run: RunInfo
     log: logging.Logger
     _leases: dict[str, Lease] = field(default_factory=dict)
-    _stop_reason: IngestError | None = None
     _progress: dict[str, Any] | None = None
-    _heart: threading.Thread | None = None
-    _closing: threading.Event = field(default_factory=threading.Event)
     _answered: bool = False
+    _began: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         # Lines go to the worker's log and to the UI; both should say what they are about.
@@ -63,6 +62,7 @@ class RunSession:
         about = f"job {job.job_id} attempt {job.attempt}" if job and not self.run.is_copy else f"run {self.run.run_id}"
         self._log = _Prefixed(self.log, {"about": f"{about} video {self.run.video_id or 'several'}"})
         self._files = RunFiles(self.settings, self.run.run_id, self._log)
+        self._heart = Heartbeat(self._beat, self._pause, self._log)
 
     # ---- what assets and IO managers use ------------------------------------------------------------------------
 
@@ -80,12 +80,13 @@ class RunSession:
         wanted = [video_id for video_id in video_ids if video_id not in self._leases]
         if wanted and not self._answered:
             try:
-                self._leases |= self._take(wanted)
+                with uninterrupted():  # or a lease would be taken that nobody knows of
+                    self._leases |= self._take(wanted)
             except NothingToDo as nothing:
                 self._answered = True
                 self._log.info("%s", nothing)
                 return {}
-            self._start_heart()
+            self._heart.start()
         return {video_id: self._leases[video_id] for video_id in video_ids if video_id in self._leases}
 
     def lease(self, video_id: str) -> Lease:
@@ -103,8 +104,21 @@ class RunSession:
 
     def videos(self, video_ids: Collection[str]) -> dict[str, Row]:
         """The rows of these videos, by id; unknown ones are missing."""
-        rows = self.database.all("SELECT * FROM videos WHERE video_id = ANY(%s)", (list(video_ids),))
-        return {row["video_id"]: row for row in rows}
+        found = self.commit(
+            lambda connection: connection.execute(
+                "SELECT * FROM videos WHERE video_id = ANY(%s)", (list(video_ids),)
+            ).fetchall()
+        )
+        return {row["video_id"]: row for row in found}
+
+    def commit(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns in a transaction of its own, tried again while Postgres is away or others are in the way,
+        for as long as a lease lasts.
+
+        `work` may be run again after it was committed, when the answer got lost: it must then change nothing more, as
+        every upsert that begins with the lease's fence does. Raises IngestError, `database_away` and LeaseLost too.
+        """
+        return self.database.patiently(work, self.settings.lease_seconds)
 
     def partial_folder(self, video_id: str) -> Path:
         """Where the video's unfinished download is kept, so that a later attempt on this machine may go on with it.
@@ -116,9 +130,10 @@ class RunSession:
     def reserve_disk(self, size_bytes: int) -> None:
         """Makes sure that so many bytes of downloads fit on the disk, counting what other runs have still to write.
 
-        Raises IngestError `disk_full` (local).
+        Raises IngestError `disk_full` or `no_room` (local).
         """
         self._files.reserve(size_bytes)
+        self.commit(lambda connection: pauses.succeeded(connection, [pauses.Resource.DISK]))
 
     def progress(
         self, stage: str, done: int, total: int | None = None, rate: float | None = None, eta: float | None = None
@@ -155,13 +170,13 @@ class RunSession:
         try:
             yield
         except Exception as error:
-            failed = self._stop_reason or classify(error)
+            failed = self._heart.reason or classify(error)
             if not isinstance(error, IngestError):
                 self._log.exception("stage %s failed", name)
             self._end(failed)
             raise as_dagster_failure(failed) from error
         except BaseException:
-            self._end(self._stop_reason or interrupted())
+            self._end(self._heart.reason or interrupted())
             raise
         done = (self._progress or {}).get("bytes", 0)
         self._log.info("stage %s took %.1f s, %s bytes", name, time.monotonic() - started, f"{done:,}")
@@ -174,92 +189,59 @@ class RunSession:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         """Gives back whatever is still held, however the run ended, and removes the files that nobody needs now."""
         stopped = error is not None and not isinstance(error, Exception)
-        if self._stop_reason is not None or stopped:
-            self._end(self._stop_reason or interrupted())
+        if self._heart.reason is not None or stopped:
+            self._end(self._heart.reason or interrupted())
         else:
-            self._end(failure("run_ended_early", "The run ended before the video was ready."))
+            self._end(early_end(self._began))
         # Unfinished downloads stay only for a job that goes on with them.
-        self._files.close(partial(waited_for, self.database))
+        with uninterrupted():
+            self._files.close(partial(waited_for, self.database))
 
     def _take(self, video_ids: list[str]) -> dict[str, Lease]:
-        dispatch = None if self.run.is_copy else self.run.dispatch
         seconds = self.settings.lease_seconds
-        if dispatch is None:
-            with self.database.transaction() as connection:
-                taken = leases.take(connection, self.run.run_id, video_ids, seconds)
-            if not taken and len(video_ids) == 1:
-                self.video(video_ids[0])
-                raise busy(video_ids[0])
-            return taken
-        return self._take_for_job(dispatch, video_ids, seconds)
-
-    def _take_for_job(self, dispatch: Dispatch, video_ids: list[str], seconds: float) -> dict[str, Lease]:
-        with self.database.transaction() as connection:
-            force = leases.is_forced(connection, dispatch)
-            answered = not force and dispatching.answer_dispatched(connection, dispatch.job_id, dispatch.attempt)
-        if answered:
-            raise NothingToDo(f"{video_ids[0]} is ready: job {dispatch.job_id} is answered")
-        with self.database.transaction() as connection:
-            taken = leases.take(connection, self.run.run_id, video_ids, seconds, force=force)
-            bound = [leases.bind(connection, dispatch, lease) for lease in taken.values()]
-            if taken and not any(bound):
-                connection.rollback()
-                raise NothingToDo(f"job {dispatch.job_id} is no longer at attempt {dispatch.attempt}: nothing to do")
-            if not taken:
-                leases.wait_for_video(connection, dispatch)
-        if not taken:
-            raise NothingToDo(f"{video_ids[0]} is at work in another run: job {dispatch.job_id} waits for it")
+        if self.run.dispatch is not None and not self.run.is_copy:
+            return take_for_job(self.database, self.run.run_id, video_ids, seconds, self.run.dispatch)
+        taken = take_by_hand(self.database, self.run.run_id, video_ids, seconds)
+        if not taken and len(video_ids) == 1:
+            self.video(video_ids[0])
+            raise busy(video_ids[0])
         return taken
 
     def _end(self, failed: IngestError) -> None:
-        """Ends every lease that is still held with `failure` as the verdict on an unfinished job. Done once."""
-        self._closing.set()
-        held, self._leases = self._leases, {}
-        if failed.failure_class is FailureClass.RESTART:
-            self._files.clear_partials()
-        if self._heart is not None and self._heart is not threading.current_thread():
-            self._heart.join(timeout=10)
-        if not held:
-            return
-        policy = outcomes.retry_policy(self.settings)
-        try:
-            with self.database.transaction() as connection:
-                if len(held) > 1 or isinstance(failed, LeaseLost):  # no verdict on a single one of them
-                    leases.release(connection, list(held.values()))
-                    return
-                for lease in held.values():
-                    self._say_verdict(failed, outcomes.end_run(connection, lease, failed, policy))
-        except Exception:
-            self._log.exception("the verdict (%s) could not be written; upkeep will see to the job", failed)
+        """Ends every lease that is still held with `failed` as the verdict on an unfinished job. Done once.
 
-    def _say_verdict(self, failed: IngestError, verdict: outcomes.Verdict | None) -> None:
-        if verdict is not None:
-            then = f", next try {verdict.not_before:%H:%M:%S} UTC" if verdict.not_before else ""
-            self._log.warning("%s; the job is %s, failures %d%s", failed, verdict.status, verdict.failures, then)
+        Repeated, the verdict finds the lease given up already, and changes nothing.
+        """
+        with uninterrupted():
+            self._heart.close()
+            held, self._leases = self._leases, {}
+            if failed.failure_class is FailureClass.RESTART:
+                self._files.clear_partials()
+            if not held:
+                return
+            try:
+                for each in self.database.patiently(partial(self._judge, held, failed), self._patience(failed)):
+                    self._say_verdict(failed, each)
+            except Exception:
+                self._log.exception("the verdict (%s) could not be written; upkeep will see to the job", failed)
+
+    def _judge(self, held: dict[str, Lease], failed: IngestError, connection: Connection) -> list[outcomes.Verdict]:
+        if len(held) > 1 or isinstance(failed, LeaseLost):  # no verdict on a single one of them
+            leases.release(connection, list(held.values()))
+            return []
+        policy = outcomes.retry_policy(self.settings)
+        verdicts = [outcomes.end_run(connection, lease, failed, policy) for lease in held.values()]
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _patience(self, failed: IngestError) -> float:
+        """For how long (seconds) the verdict is worth waiting for Postgres. Who stops the worker does not wait long."""
+        return self.settings.shutdown_seconds / 2 if failed.code == "interrupted" else self.settings.lease_seconds
+
+    def _say_verdict(self, failed: IngestError, verdict: outcomes.Verdict) -> None:
+        then = f", next try {verdict.not_before:%H:%M:%S} UTC" if verdict.not_before else ""
+        self._log.warning("%s; the job is %s, failures %d%s", failed, verdict.status, verdict.failures, then)
 
     # ---- the heartbeat -------------------------------------------------------------------------------------------
-
-    def _start_heart(self) -> None:
-        if self._heart is None:
-            self._heart = threading.Thread(target=self._beat_until_closed, name="heartbeat", daemon=True)
-            self._heart.start()
-
-    def _beat_until_closed(self) -> None:
-        parent, last_good = os.getppid(), time.monotonic()
-        while not self._closing.wait(self._pause()):
-            try:
-                reason = self._beat()
-                last_good = time.monotonic()
-            except Exception as error:  # a database that is away for a moment must not end the run
-                self._log.warning("heartbeat failed: %s", error)
-                reason = None
-                if time.monotonic() - last_good > self.settings.lease_seconds:
-                    reason = LeaseLost(self._leases)
-            if os.getppid() != parent:
-                reason = failure("interrupted", "The worker of this run was killed.")
-            if reason is not None:
-                self._interrupt(reason)
-                return
 
     def _pause(self) -> float:
         """Seconds to the next beat. A range of thousands of videos beats as seldom as its leases allow."""
@@ -267,29 +249,20 @@ class RunSession:
         return quick if len(self._leases) <= MANY_VIDEOS else max(quick, self.settings.lease_seconds / 3)
 
     def _beat(self) -> IngestError | None:
+        """A cancel is decided here, in the transaction that sees it: it gives the lease up, so that a commit comes
+        either before it, and the job has succeeded, or not at all."""
+        mine = dict(self._leases)
         with self.database.transaction() as connection:
-            renewal = leases.renew(
-                connection, dict(self._leases), self.run.run_id, self.settings.lease_seconds, self._progress
-            )
+            renewal = leases.renew(connection, mine, self.run.run_id, self.settings.lease_seconds, self._progress)
+            if renewal.cancel_requested:
+                self._judge(mine, outcomes.canceled(), connection)
         if lost := renewal.lost & self._leases.keys():  # not what joined another video meanwhile
             return LeaseLost(lost)
         if renewal.cancel_requested:
+            self._leases.clear()
             self.run.report_canceling()
             return outcomes.canceled()
         return outcomes.canceled() if self.run.canceling() else None
-
-    def _interrupt(self, reason: IngestError) -> None:
-        """Stops the run's main thread wherever it is, again and again until it ends: SIGINT also ends a blocking read.
-
-        Dagster turns the signal into an exception of its own; a library that swallows one meets the next.
-        """
-        self._stop_reason = reason
-        self._log.warning("stopping: %s", reason)
-        main = threading.main_thread().ident
-        assert main is not None
-        while not self._closing.is_set():
-            signal.pthread_kill(main, signal.SIGINT)
-            self._closing.wait(3.0)
 
 
 class _Prefixed(logging.LoggerAdapter[logging.Logger]):

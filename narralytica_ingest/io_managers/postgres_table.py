@@ -23,8 +23,7 @@ class PostgresTableIOManager(dg.IOManager):
         rows = _rows(obj)
         with self._session.stage("store"):
             leases = {row["video_id"]: self._session.lease(row["video_id"]) for row in rows}
-            with self._session.database.transaction() as connection:
-                commit_metadata(connection, leases, rows)
+            self._session.commit(lambda connection: commit_metadata(connection, leases, rows))
         context.add_output_metadata({"rows": len(rows)})
 
     def load_input(self, context: dg.InputContext) -> "pd.DataFrame":

@@ -22,15 +22,20 @@ class S3MediaIOManager(dg.IOManager):
         self._store = store
 
     def handle_output(self, context: dg.OutputContext, obj: NewMedia | StoredMedia) -> None:
-        """Publishes every file, then commits their rows in one transaction."""
+        """Announces and publishes every file, then commits their rows in one transaction.
+
+        Each step may be repeated: the database or the object store may be away for a moment.
+        """
         if isinstance(obj, StoredMedia):
             context.add_output_metadata(self._describe(obj.file, stored_now=False))
             return
         with self._session.stage("store"):
             lease = self._session.lease(obj.video_id)
+            self._session.commit(lambda connection: self._store.announce(connection, lease, obj.files))
+            self._store.wait_for_removals(obj.files)
             published = self._publish(obj.files)
-            with self._session.database.transaction() as connection:
-                commit_media_files(connection, lease, [row for row, _ in published])
+            rows = [row for row, _ in published]
+            self._session.commit(lambda connection: commit_media_files(connection, lease, rows))
         row, fresh = published[0]
         context.add_output_metadata(
             self._describe(row, stored_now=fresh) | _beside([file for file, _ in published[1:]])
@@ -67,7 +72,7 @@ class S3MediaIOManager(dg.IOManager):
             done += count
             self._session.progress("store", done, total, done / max(time.monotonic() - started, 0.001))
 
-        return [self._store.publish(file, on_bytes) for file in files]
+        return [self._store.publish(file, on_bytes, self._session.log.warning) for file in files]
 
     def _describe(self, file: MediaFile, *, stored_now: bool) -> dict[str, Any]:
         return {

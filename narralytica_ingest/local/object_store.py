@@ -206,7 +206,7 @@ class EmbeddedS3:
         """Raises ClientError while the server does not know its volumes: for 5 s after some restarts."""
         from botocore.exceptions import ClientError
 
-        bucket = self._buckets[0]
+        bucket = self._buckets[-1]  # of uploads: all that is in the other one is a media file
         try:
             client.get_object(Bucket=bucket, Key=_READY_KEY)["Body"].read()
         except ClientError as refused:

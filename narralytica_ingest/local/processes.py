@@ -4,8 +4,8 @@ What belongs here: starting, watching, restarting and ending processes of any ki
 `stack.py`.
 
 Every child leads its own session, and it and all its descendants carry a mark in their environment that names the home
-and the child. The mark finds what is left when a child was killed, even what moved to a session of its own; and it
-finds what an `up` that was killed left behind.
+and the child. The mark finds what is left when a child was killed, even what moved to a session of its own; what is no
+descendant of its child any more, since its parent was killed; and what an `up` that was killed left behind.
 """
 
 import os
@@ -26,6 +26,7 @@ _FIRST_DELAY, _LONGEST_DELAY = 1.0, 30.0
 _HEALTHY_SECONDS = 60.0
 _LEFTOVER_GRACE = 2.0
 _FAILING_DEATHS = 3
+_ORPHAN_SECONDS = 15.0  # between two looks for processes whose parent was killed
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class _Child:
         self.identity: Identity | None = None
         self.started_at = 0.0
         self.restart_at: float | None = None
+        self.kill_at = 0.0  # until then the processes that a dead one left may end by themselves
         self.deaths = 0  # one after the other, without a healthy minute
 
     def start(self) -> None:
@@ -81,6 +83,7 @@ class Supervisor:
         self._home = home
         self._on_event = on_event
         self._children: dict[str, _Child] = {}
+        self._orphans_at = time.monotonic() + _ORPHAN_SECONDS
 
     def start(self, spec: ProcessSpec) -> None:
         """Starts the process and keeps it running from now on. Raises OSError if the command cannot be run."""
@@ -106,9 +109,12 @@ class Supervisor:
         for child in self._children.values():
             if child.identity is not None and not child.identity.alive:
                 self._bury(child, child.identity)
-            if child.restart_at is not None and time.monotonic() >= child.restart_at:
+            if child.restart_at is not None and time.monotonic() >= child.restart_at and self._is_alone(child):
                 child.start()
                 self._on_event(f"{child.spec.name} was started again.")
+        if time.monotonic() >= self._orphans_at:
+            self._orphans_at = time.monotonic() + _ORPHAN_SECONDS
+            self._end_orphans()
 
     def _bury(self, child: _Child, dead: Identity) -> None:
         delay = child.next_delay()
@@ -118,8 +124,30 @@ class Supervisor:
             f"{delay:.0f} s. Its log: {child.log}"
         )
         child.forget()
-        _kill_marked(self._home, [child.spec.name])
+        _ask_marked_to_end(self._home, child.spec.name)
         child.restart_at = time.monotonic() + delay
+        child.kill_at = time.monotonic() + child.spec.grace
+
+    def _is_alone(self, child: _Child) -> bool:
+        """Whether nothing is left of its former life. A run whose worker was killed has time to hand its job back."""
+        if not _marked(self._home, [child.spec.name]):
+            return True
+        if time.monotonic() < child.kill_at:
+            return False
+        _kill_marked(self._home, [child.spec.name])
+        return True
+
+    def _end_orphans(self) -> None:
+        """What a killed process of a child's left running: it has the mark, and no way up to the child."""
+        ours = {child.identity.pid for child in self._children.values() if child.identity is not None}
+        for process, name in _marked(self._home, list(self._children)):
+            child = self._children[name]
+            with suppress(psutil.NoSuchProcess):
+                above = {process.pid, *(each.pid for each in process.parents())}
+                if child.identity is not None and child.identity.alive and not above & ours:
+                    what = process.name()
+                    process.kill()
+                    self._on_event(f"{name} left a process behind when a part of it was killed: {what} has been ended.")
 
     def stop(self, names: Iterable[str] | None = None) -> None:
         """Ends the named processes (all of them by default) at the same time, with all their descendants."""
@@ -167,6 +195,16 @@ def _descendants(identity: Identity) -> list[Identity]:
             with suppress(psutil.NoSuchProcess):
                 found.append(Identity(child.pid, child.create_time()))
     return found
+
+
+def _ask_marked_to_end(home: Path, name: str) -> None:
+    """Sends SIGTERM to what a dead child left, but not to what that has started: a run whose tool ends before its own
+    turn comes would take its file for broken."""
+    left = {process.pid: process for process, _ in _marked(home, [name])}
+    for process in left.values():
+        with suppress(psutil.NoSuchProcess):
+            if process.ppid() not in left:
+                process.terminate()
 
 
 def _kill_marked(home: Path, names: list[str] | None) -> set[str]:

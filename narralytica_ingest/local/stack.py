@@ -23,6 +23,7 @@ from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
 from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
 from narralytica_ingest.local.identity import Identity
+from narralytica_ingest.local.logs import rotate_logs
 from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_leftovers
 from narralytica_ingest.local.services import Services
 from narralytica_ingest.store.migrate import create_schemas, migrate
@@ -38,7 +39,6 @@ _STOP_FIRST = (DAEMON, WEBSERVER, WORKER, SPARE)  # the code server answers the 
 _CHECK_SECONDS = 0.5
 _REVIVE_SECONDS = 5.0
 _CODE_SERVER_SECONDS = 60.0
-_WORKER_GRACE = 8.0  # interrupted runs hand their jobs back meanwhile; what does not is left to upkeep
 
 
 class Stack:
@@ -126,7 +126,8 @@ class Stack:
             time.sleep(0.1)
 
     def supervise(self) -> None:
-        """Starts again what died. To be called about twice a second while the stack runs; takes milliseconds."""
+        """Starts again what died, and keeps the logs small. To be called about twice a second while the stack runs;
+        takes milliseconds."""
         if time.monotonic() >= self._revive_at:
             try:
                 self._revive_services()
@@ -134,6 +135,7 @@ class Stack:
                 self._on_event(f"{failed} It is tried again in {_REVIVE_SECONDS:.0f} s.")
                 self._revive_at = time.monotonic() + _REVIVE_SECONDS
         self._supervisor.check()
+        rotate_logs(self.settings.home, self.settings.log_max_bytes)
 
     def _revive_services(self) -> None:
         revived = self._services.revive()
@@ -154,7 +156,10 @@ class Stack:
             time.sleep(_CHECK_SECONDS)
 
     def stop(self) -> None:
-        """Ends every process of the stack, and the services unless somebody else uses them. Takes up to 15 s."""
+        """Ends every process of the stack, and the services unless somebody else uses them.
+
+        Takes some seconds; at most `shutdown_seconds` for the workers, and 15 s for all else.
+        """
         with _undisturbed():
             try:
                 self._supervisor.stop(_STOP_FIRST)
@@ -209,22 +214,25 @@ def _process(name: str, settings: Settings, ports: Ports, env: dict[str, str]) -
         command = f"dagster api grpc -m {DEFINITIONS} --location-name {LOCATION} -h {HOST} -p {ports.code_server}"
         return _python(name, command, env)
     if name == WORKER:
-        return _worker(name, settings.workers, [EXPRESS_QUEUE, TASK_QUEUE], ports, env)
+        return _worker(name, settings, settings.workers, [EXPRESS_QUEUE, TASK_QUEUE], ports, env)
     if name == SPARE:
-        return _worker(name, 1, [EXPRESS_QUEUE], ports, env)
+        return _worker(name, settings, 1, [EXPRESS_QUEUE], ports, env)
     if name == DAEMON:
         return _python(name, "dagster._daemon run", env, "-w", _WORKSPACE)
     return _python(name, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE)
 
 
-def _worker(name: str, slots: int, queues: list[str], ports: Ports, env: dict[str, str]) -> ProcessSpec:
+def _worker(
+    name: str, settings: Settings, slots: int, queues: list[str], ports: Ports, env: dict[str, str]
+) -> ProcessSpec:
     command = (
         f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {slots} "
         f"--queues {','.join(queues)} --hostname {name}-{ports.code_server}@%h --loglevel INFO "
         "--without-gossip --without-mingle --without-heartbeat"
     )
-    # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads.
-    return _python(name, command, {**env, "REMAP_SIGTERM": "SIGQUIT"}, grace=_WORKER_GRACE)
+    # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads. What does
+    # not end in time is killed, and left to upkeep.
+    return _python(name, command, {**env, "REMAP_SIGTERM": "SIGQUIT"}, grace=settings.shutdown_seconds)
 
 
 def _python(name: str, command: str, env: dict[str, str], *more: str, grace: float = 4.0) -> ProcessSpec:

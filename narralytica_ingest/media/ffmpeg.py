@@ -5,6 +5,7 @@ What belongs here: what every command shares (untrusted input, bit-exact output,
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,11 @@ OnProgress = Callable[[float, float | None], None]
 
 # Nothing of the input's tags, and nothing of the program's version or of the clock, in the output.
 BIT_EXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact"}
+
+
+# When the end of a file cannot be written, ffmpeg 6 says so and yet ends with 0; the file's header then announces what
+# is not there.
+_UNWRITTEN = re.compile(r"No space left on device|Error (?:writing|closing|muxing)")
 
 
 def unwatched(done: float, total: float | None) -> None:
@@ -41,6 +47,8 @@ def write_file(
     fresh = target.with_name(f".fresh-{target.name}")
     try:
         result = run_ffmpeg(ffmpeg.output(*streams, f"file:{fresh.absolute()}", **options), tools, on_seconds)
+        if result.returncode == 0 and _UNWRITTEN.search(result.stderr):
+            return replace(result, returncode=1)
         if result.returncode == 0:
             fresh.replace(target)
         return result

@@ -3,16 +3,19 @@
 What belongs here: the process, its limits and its end. What the arguments mean belongs to the modules that build them.
 """
 
+import ctypes
 import os
 import re
 import resource
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from narralytica_ingest.failures import failure
@@ -26,7 +29,9 @@ FORMATS = (
 INPUT_LIMITS = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
 MAX_ALLOC = 1 << 30  # bytes in one allocation
 _ADDRESS_SPACE = 16 << 30  # bytes; generous, since threads reserve much that they never touch
-_ENVIRONMENT = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|DYLD_\w+")
+# The last one is the supervisor's mark (`local/processes.py`), by which it finds what is left of a dead worker.
+_ENVIRONMENT = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|DYLD_\w+|NARRALYTICA_CHILD")
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _KEPT_STDOUT = 16 << 20
 _KEPT_STDERR = 16 << 10
 
@@ -76,6 +81,7 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
         stderr=subprocess.PIPE,
         env=_environment(),
         start_new_session=True,
+        preexec_fn=_ends_with_us(),  # noqa: PLW1509 - see there
     )
     try:
         _limit(process.pid, timeout)
@@ -84,6 +90,37 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
         raise _timed_out(timeout) from None
     finally:
         _end(process)
+
+
+def _ends_with_us() -> Callable[[], None] | None:
+    """What the tool's process does before it becomes the tool: it asks the kernel to be killed when we are, and goes
+    at once if that has happened already, which the kernel would not tell it any more.
+
+    The kernel looks at the thread that started the tool: `run_tool` keeps it until the tool has ended. Between fork and
+    exec only two system calls are made, by what was loaded before, so that no lock of another thread is waited for.
+    (`setpriv --pdeathsig` does the same, but not everywhere, and cannot tell that we died in between.)
+    """
+    prctl = _prctl()
+    if prctl is None:
+        return None
+    us = os.getpid()
+
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != us:
+            os._exit(1)
+
+    return prepare
+
+
+@cache
+def _prctl() -> Callable[[int, int], int] | None:
+    if sys.platform != "linux":
+        return None
+    found = ctypes.CDLL(None).prctl
+    found.argtypes, found.restype = (ctypes.c_int, ctypes.c_ulong), ctypes.c_int
+    prctl: Callable[[int, int], int] = found
+    return prctl
 
 
 def _environment() -> dict[str, str]:
@@ -95,7 +132,7 @@ def _environment() -> dict[str, str]:
 
 
 def _limit(pid: int, timeout: float) -> None:
-    """Should this process be killed, the tool ends at the latest when it has used the CPU time of its wall clock."""
+    """A tool that runs wild ends at the latest when it has used the CPU time of its wall clock."""
     if not hasattr(resource, "prlimit"):  # Linux only
         return
     cpu = int(timeout * (os.cpu_count() or 1)) + 1

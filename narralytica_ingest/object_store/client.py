@@ -5,10 +5,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from narralytica_ingest.endpoints import S3Endpoint
-from narralytica_ingest.failures import failure
+from narralytica_ingest.failures import IngestError, failure
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+# How servers say that they are full (MinIO, Ceph, RFC 4918); others, the embedded one too, answer a plain 500.
+_FULL_STATUS = 507
+_FULL_CODES = ("XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "InsufficientStorage")
+
+# How they say that the bytes which came are not those that the checksum was made of.
+_DAMAGED = ("BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody")
 
 
 def make_client(endpoint: S3Endpoint, *, seconds: float = 60, attempts: int = 4) -> "S3Client":
@@ -34,7 +41,7 @@ def make_client(endpoint: S3Endpoint, *, seconds: float = 60, attempts: int = 4)
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turns boto3's errors into IngestError: `object_store_away` (local), and `object_store_refused`
+    """Turns boto3's errors into IngestError: `object_store_away`, `object_store_full` and `object_store_refused`
     (local), `object_missing`, `object_changed` and `object_refused` (permanent)."""
     from boto3.exceptions import Boto3Error, S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
@@ -42,25 +49,59 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        code = error.response.get("Error", {}).get("Code", "")
-        if status == 404 or code in ("NoSuchKey", "NoSuchBucket", "404"):
-            raise failure(
-                "object_missing",
-                f"{what}: no such object. Check bucket and key, or upload it again and submit a new job.",
-            ) from error
-        if status == 412:
-            raise failure(
-                "object_changed", f"{what}: the object was overwritten meanwhile. Submit a new job for the new object."
-            ) from error
-        if status == 400:
-            raise failure("object_refused", f"{what}: the object store refuses the name ({code}).") from error
-        if status in (301, 401, 403):
-            raise failure(
-                "object_store_refused", f"{what}: the object store refused our keys. Check them with `doctor`."
-            ) from error
-        raise failure("object_store_away", f"{what}: the object store answered {status} {code}.") from error
-    except (BotoCoreError, Boto3Error, S3UploadFailedError) as error:
-        raise failure(
-            "object_store_away", f"{what}: the object store cannot be reached ({type(error).__name__})."
-        ) from error
+        raise _meaning(what, error) from error
+    except S3UploadFailedError as error:  # boto3 hides what the server said behind a sentence
+        raise _meaning(what, error.__context__) from error.__context__
+    except (BotoCoreError, Boto3Error) as error:
+        raise _meaning(what, error) from error
+
+
+@contextmanager
+def our_own_fault(what: str, bucket: str) -> Iterator[None]:
+    """Around what is explained: where we choose bucket and name, nothing that is wrong is the video's fault. So
+    `object_missing` and `object_refused` become `bucket_missing`, `object_store_away`, `object_store_refused`, or
+    `published_bytes_differ`, all local."""
+    try:
+        yield
+    except IngestError as error:
+        _, code = answer_of(error.__cause__)
+        if error.code == "object_missing" and code == "NoSuchUpload":
+            raise failure("object_store_away", f"{what}: the upload was aborted meanwhile.") from error
+        if error.code == "object_missing":
+            raise failure("bucket_missing", f"There is no bucket {bucket}: create it, or name another.") from error
+        if error.code == "object_refused" and code in _DAMAGED:
+            message = f"{what}: the bytes changed on their way, and were refused ({code})."
+            raise failure("published_bytes_differ", message) from error
+        if error.code == "object_refused":
+            raise failure("object_store_refused", f"{what}: the object store refused it ({code}).") from error
+        raise
+
+
+def answer_of(error: BaseException | None) -> tuple[int, str]:
+    """Status and code with which the server refused; (0, "") if it never answered."""
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError):
+        return 0, ""
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status, error.response.get("Error", {}).get("Code", "")
+
+
+def _meaning(what: str, error: BaseException | None) -> IngestError:
+    status, code = answer_of(error)
+    if status == 404 or code in ("NoSuchKey", "NoSuchBucket", "404"):
+        message = f"{what}: no such object. Check bucket and key, or upload it again and submit a new job."
+        return failure("object_missing", message)
+    if status == 412:
+        message = f"{what}: the object was overwritten meanwhile. Submit a new job for the new object."
+        return failure("object_changed", message)
+    if status == 400:
+        return failure("object_refused", f"{what}: the object store refuses the name ({code}).")
+    if status == _FULL_STATUS or code in _FULL_CODES:
+        return failure("object_store_full", f"{what}: the object store is full ({status} {code}): give it more space.")
+    if status in (301, 401, 403):
+        message = f"{what}: the object store refused our keys. Check them with `doctor`."
+        return failure("object_store_refused", message)
+    if status:
+        return failure("object_store_away", f"{what}: the object store answered {status} {code}.")
+    return failure("object_store_away", f"{what}: the object store cannot be reached ({type(error).__name__}).")

@@ -16,6 +16,7 @@ from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia
 from narralytica_ingest.object_store import media as objects
 from narralytica_ingest.object_store.media import ObjectRef
+from narralytica_ingest.object_store.patience import patiently
 from narralytica_ingest.resources.fetch_options import fetch_options
 from narralytica_ingest.resources.media_store import MediaStore
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, ListedVideo, Listing, SideFile
@@ -86,7 +87,12 @@ class Fetcher:
             done += count
             self.session.progress("fetch", done, total, done / max(time.monotonic() - started, 0.001))
 
-        objects.download(self.store.client, ref, path, on_bytes)
+        def read() -> None:
+            nonlocal done
+            done = 0
+            objects.download(self.store.client, ref, path, on_bytes)
+
+        patiently(read, log.warning)
         file = self._original(path, copy_from=ref, max_duration=self.settings.max_duration_seconds)
         if (
             video["video_id"].startswith("upload-")

@@ -1,6 +1,8 @@
 """The object store and the rows about it, as the IO manager and the assets use them."""
 
 import json
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +15,12 @@ from narralytica_ingest.endpoints import S3Endpoint, resolve_endpoints
 from narralytica_ingest.io_managers.values import LocalFile, StoredMedia
 from narralytica_ingest.object_store import media
 from narralytica_ingest.object_store.media import ObjectRef, OnBytes
+from narralytica_ingest.object_store.patience import patiently
+from narralytica_ingest.object_store.publishing import Content, publish
+from narralytica_ingest.store import objects
 from narralytica_ingest.store.artifacts import MediaFile
-from narralytica_ingest.store.database import Database, Row
+from narralytica_ingest.store.database import Connection, Database, Row
+from narralytica_ingest.store.leases import Lease
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,6 +31,8 @@ SELECT f.* FROM media_files f JOIN videos v USING (video_id)
    AND f.generation = coalesce(CASE WHEN v.lease_run_id = %(run_id)s THEN v.lease_generation END,
                                nullif(v.generation, 0), f.generation)
 """
+
+_REMOVAL_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,9 @@ class MediaStore:
     def stored(self, kind: str, video_ids: list[str], run_id: str, scratch: Path) -> dict[str, StoredMedia]:
         """The stored files of a kind, by video: those of the generation that the run builds, else the served ones."""
         values = {"video_ids": video_ids, "kinds": [kind, "source_info"], "run_id": run_id}
-        rows = self.database.all(_FILES, values)
+        rows = self.database.patiently(
+            lambda connection: connection.execute(_FILES, values).fetchall(), self.settings.lease_seconds
+        )
         infos = {row["video_id"]: _media_file(row) for row in rows if row["kind"] == "source_info"}
         return {
             row["video_id"]: self._stored(row["video_id"], _media_file(row), infos.get(row["video_id"]), scratch)
@@ -53,20 +63,32 @@ class MediaStore:
 
     def is_there(self, stored: StoredMedia) -> bool:
         """Whether the bucket still has what the row says, by one HEAD."""
-        return media.is_stored(self.client, _ref(stored.file), stored.file.size_bytes, stored.file.sha256)
+        file = stored.file
+        return patiently(lambda: media.is_stored(self.client, _ref(file), file.size_bytes, file.sha256))
 
-    def publish(self, file: LocalFile, on_bytes: OnBytes | None = None) -> tuple[MediaFile, bool]:
-        """Stores a file under its content. Returns its row, and whether bytes had to be stored at all."""
-        ref = ObjectRef(self.settings.s3_bucket, media.object_key(file.sha256, file.extension))
-        fresh = media.publish(
-            self.client,
-            file.path,
-            ref,
-            content_type=file.content_type,
-            sha256=file.sha256,
-            copy_from=file.copy_from,
-            on_bytes=on_bytes,
-        )
+    def announce(self, connection: Connection, lease: Lease, files: Sequence[LocalFile]) -> None:
+        """States that the run is about to store these: from the commit on nobody begins to remove their objects.
+
+        Raises LeaseLost.
+        """
+        objects.begin_publications(connection, lease, self.settings.s3_bucket, [_key(file) for file in files])
+
+    def wait_for_removals(self, files: Sequence[LocalFile]) -> None:
+        """Until no removal that was begun before `announce` can happen any more: what the bucket has then, it keeps."""
+        bucket, keys = self.settings.s3_bucket, [_key(file) for file in files]
+        while self.database.patiently(
+            lambda connection: objects.being_removed(connection, bucket, keys), objects.REMOVAL_SECONDS
+        ):
+            time.sleep(_REMOVAL_POLL_SECONDS)
+
+    def publish(self, file: LocalFile, on_bytes: OnBytes, say: Callable[[str], object]) -> tuple[MediaFile, bool]:
+        """Stores a file under its content. Returns its row, and whether bytes had to be stored at all.
+
+        `on_bytes` gets a negative count for what was sent in vain; `say` is told what it waits for.
+        """
+        ref = ObjectRef(self.settings.s3_bucket, _key(file))
+        content = Content(file.path, file.size_bytes, file.sha256, file.content_type)
+        fresh = patiently(lambda: publish(self.client, content, ref, copy_from=file.copy_from, on_bytes=on_bytes), say)
         row = MediaFile(
             kind=file.kind,
             bucket=ref.bucket,
@@ -92,14 +114,14 @@ class MediaStore:
             path = scratch / Path(file.object_key).name
             if not path.exists():
                 partial = path.with_name(path.name + ".part")
-                media.download(self.client, _ref(file), partial)
+                patiently(lambda: media.download(self.client, _ref(file), partial))
                 partial.replace(path)
             return path
 
         def source_info() -> dict[str, Any] | None:
             if info is None:
                 return None
-            loaded: dict[str, Any] = json.loads(media.read_small(self.client, _ref(info)))
+            loaded: dict[str, Any] = json.loads(patiently(lambda: media.read_small(self.client, _ref(info))))
             return loaded
 
         return StoredMedia(video_id, file, open_local, source_info)
@@ -122,6 +144,10 @@ def _client(endpoint: S3Endpoint) -> "S3Client":
 
 def _media_file(row: Row) -> MediaFile:
     return MediaFile(**{name: row[name] for name in MediaFile.__dataclass_fields__})
+
+
+def _key(file: LocalFile) -> str:
+    return media.object_key(file.sha256, file.extension)
 
 
 def _ref(file: MediaFile) -> ObjectRef:

@@ -11,8 +11,10 @@ from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.intake import Intake
 from narralytica_ingest.partitions import videos
+from narralytica_ingest.sensors import own_parts
 from narralytica_ingest.store import dispatch as table
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store import pauses
+from narralytica_ingest.store.database import Connection, Database
 from narralytica_ingest.store.dispatch import Dispatched
 from narralytica_ingest.store.hosts import host_rules
 
@@ -41,36 +43,49 @@ def dispatch() -> dg.SensorResult | dg.SkipReason:
     """One look at the job table. What is claimed and gets lost on the way is emitted again with the same run key."""
     settings = load_settings()
     try:
-        claimed = _claim_or_wait(settings)
+        claimed, why_none = _claim_or_wait(settings)
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
             return dg.SkipReason(error.message)
         raise
     if not claimed:
-        return dg.SkipReason("No job to dispatch.")
+        return dg.SkipReason(why_none)
     return dg.SensorResult(
         run_requests=[_request(job, settings.workers) for job in claimed],
         dynamic_partitions_requests=[videos.build_add_request(sorted({job.video_id for job in claimed}))],
     )
 
 
-def _claim_or_wait(settings: Settings) -> list[Dispatched]:
-    """Dagster looks every five seconds; a tick that waits for news in between sees a new job at once."""
+def _claim_or_wait(settings: Settings) -> tuple[list[Dispatched], str]:
+    """The claimed jobs, and, should there be none, why. Dagster looks every five seconds; a tick that waits for news in
+    between sees a new job at once."""
     endpoints = resolve_endpoints(settings)
     database = Database(endpoints.postgres_url)
     with database.listening() as news_within:
-        claimed = _claim(settings, endpoints, database)
+        claimed, why_none = _claim(settings, endpoints, database)
         if not claimed and news_within(WAIT_SECONDS):
-            claimed = _claim(settings, endpoints, database)
-    return claimed
+            claimed, why_none = _claim(settings, endpoints, database)
+    return claimed, why_none
 
 
-def _claim(settings: Settings, endpoints: Endpoints, database: Database) -> list[Dispatched]:
+def _claim(settings: Settings, endpoints: Endpoints, database: Database) -> tuple[list[Dispatched], str]:
     Intake(settings, endpoints).admit()
+    window = settings.dispatch_window
     with database.transaction() as connection:
         lost = table.emit_again(connection, settings.redispatch_seconds)
-        window = settings.dispatch_window
-        return lost + table.claim(connection, window, host_rules(settings), reserve=window // RESERVE)
+        if not table.may_claim(connection, window):
+            return lost, _why_none(connection)
+    refusal = own_parts.refusal(settings, endpoints.s3)  # outside of a transaction: it may take seconds
+    with database.transaction() as connection:
+        if refusal is None:
+            lost += table.claim(connection, window, host_rules(settings), reserve=window // RESERVE)
+        else:
+            pauses.refused(connection, refusal)
+        return lost, _why_none(connection)
+
+
+def _why_none(connection: Connection) -> str:
+    return " ".join(pause.sentence for pause in pauses.look(connection)) or "No job to dispatch."
 
 
 def _request(job: Dispatched, slots: int) -> dg.RunRequest:

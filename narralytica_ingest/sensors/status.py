@@ -1,10 +1,13 @@
 """Runs to jobs, as a back-up: a run writes its job's status itself; these see the runs that could not."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from narralytica_ingest.config import load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.engine.run_failures import ended_early
+from narralytica_ingest.failures import IngestError
 from narralytica_ingest.store import outcomes, upkeep
 from narralytica_ingest.store.database import Database
 
@@ -17,7 +20,7 @@ from narralytica_ingest.store.database import Database
 )
 def run_failed(context: dg.RunStatusSensorContext) -> None:
     """A failed run whose job still counts as running."""
-    _end_job_of(context, failure("run_ended_early", "The run failed without a word."))
+    _end_job_of(context, ended_early)
 
 
 @dg.run_status_sensor(
@@ -28,10 +31,10 @@ def run_failed(context: dg.RunStatusSensorContext) -> None:
 )
 def run_canceled(context: dg.RunStatusSensorContext) -> None:
     """A terminated run whose job still counts as running."""
-    _end_job_of(context, outcomes.canceled())
+    _end_job_of(context, lambda _unseen: outcomes.canceled())
 
 
-def _end_job_of(context: dg.RunStatusSensorContext, error: IngestError) -> None:
+def _end_job_of(context: dg.RunStatusSensorContext, verdict: Callable[[bool], IngestError]) -> None:
     """Never raises: an event whose handler raises is lost. The upkeep sensor finds what is missed here."""
     run_id = context.dagster_run.run_id
     settings = load_settings()
@@ -39,7 +42,8 @@ def _end_job_of(context: dg.RunStatusSensorContext, error: IngestError) -> None:
         with Database(resolve_endpoints(settings).postgres_url).transaction() as connection:
             job = upkeep.running_job_of(connection, run_id)
             if job is not None:
-                outcomes.end_attempt(connection, *job, error, outcomes.retry_policy(settings))
-                context.log.warning("job %s of run %s: %s", job[0], run_id, error)
+                error = verdict(job.unseen)
+                outcomes.end_attempt(connection, job.job_id, job.attempt, error, outcomes.retry_policy(settings))
+                context.log.warning("job %s of run %s: %s", job.job_id, run_id, error)
     except IngestError as failed:
         context.log.warning("run %s: %s; upkeep will see to its job", run_id, failed)

@@ -1,153 +1,140 @@
-"""The guarantee that every job ends: finds what fell silent, puts it right, and says so."""
+"""The guarantee that every job ends: finds what fell silent, puts it right, and says so.
 
-import shutil
+Each thing has its time. A run that does not beat is noticed when its lease is over, and one that was begun, or sent to
+the workers, and that nobody executes, when it was in doubt for as long: with the next look, at defaults within a
+minute. What ended without a word is noticed after PATIENCE_SECONDS.
+"""
+
 import time
-from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
-from narralytica_ingest.engine.partials import sweep_partials
-from narralytica_ingest.failures import FailureClass, IngestError, failure
+from narralytica_ingest.engine.run_failures import ended_early, fell_silent, run_died
+from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.recovery.partitions import drop_orphans
+from narralytica_ingest.sensors import dead_runs
+from narralytica_ingest.sensors.upkeep_memory import Memory
 from narralytica_ingest.store import outcomes
 from narralytica_ingest.store import upkeep as table
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.database import Database, clock
 
-# A run in the queue or just launched has no lease yet; leave it this long (seconds) before its state is doubted.
+# A run in the queue or just launched has no lease yet, and one that was ended from outside needs a moment to notice:
+# leave it this long (seconds) before its state is doubted.
 PATIENCE_SECONDS = 20.0
-SCRATCH_AGE_SECONDS = 120.0
+
+# For how long (seconds) leases count when Postgres, or the way to it, is back: some heartbeats, and a slow connection.
+GRACE_SECONDS = 20.0
 
 
 @dg.sensor(
     name="upkeep",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Requeues jobs whose run died, ends runs that nobody executes, frees expired leases.",
+    description="Requeues jobs whose run died, ends runs that nobody executes or waits for, frees expired leases.",
 )
 def upkeep(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Asks for no runs itself: what it requeues, `dispatch` claims."""
     settings = load_settings()
     try:
-        database = Database(resolve_endpoints(settings).postgres_url)
-        done = _requeue_silent_jobs(context, settings, database)
-        done += _requeue_dead_dispatches(context, settings, database)
-        done += _end_canceling_runs(context, database)
-        done += _end_dead_runs(context, settings, database)
-        _sweep_scratch(settings, database)
-        sweep_partials(settings.home, database)
+        look = _Look(context.instance, settings, Database(resolve_endpoints(settings).postgres_url), context.cursor)
+        done = look.at_everything()
     except IngestError as error:
         if error.failure_class is FailureClass.LOCAL:
             return dg.SkipReason(error.message)
         raise
+    for sentence in done:
+        context.log.warning(sentence)
+    context.update_cursor(look.memory.dump())
     return dg.SkipReason("; ".join(done) or "Nothing fell silent.")
 
 
-def _requeue_silent_jobs(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
-    """Jobs whose run no longer beats, and leases that it left behind; its Dagster run is ended, too."""
-    lost_worker = failure("worker_lost", "The worker died or lost its connection during the run.")
-    with database.transaction() as connection:
-        lost = table.silent_jobs(connection)
-        for job in lost:
-            outcomes.end_attempt(connection, job.job_id, job.attempt, lost_worker, outcomes.retry_policy(settings))
-        expired = table.clear_expired_leases(connection)
-    for run_id in {job.run_id for job in lost} | set(expired.values()):
-        _end_run(context.instance, run_id)
-    return _said(context, [f"job {job.job_id} requeued: its run {job.run_id} fell silent" for job in lost])
+@dataclass
+class _Look:
+    """One look at tables and runs. Each part returns sentences about what it did."""
 
+    instance: dg.DagsterInstance
+    settings: Settings
+    database: Database
+    cursor: str | None
 
-def _requeue_dead_dispatches(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
-    """Dispatched jobs whose run ended before it took them up."""
-    with database.transaction() as connection:
-        waiting = table.dispatched_for(connection, PATIENCE_SECONDS)
-    said = []
-    for job_id, attempt in waiting:
-        ended = _ended_run(context.instance, job_id, attempt)
-        if ended is None:
-            continue
-        canceled = ended.status is dg.DagsterRunStatus.CANCELED
-        # Nothing of the job has run yet, so it is not the job's failure.
-        error = outcomes.canceled() if canceled else failure("run_died", "The run ended before it began its work.")
-        with database.transaction() as connection:
-            outcomes.end_attempt(connection, job_id, attempt, error, outcomes.retry_policy(settings))
-        said.append(f"job {job_id}: its run {ended.run_id} ended before it began")
-    return _said(context, said)
+    def __post_init__(self) -> None:
+        self.memory = Memory.load(self.cursor)
+        self._policy = outcomes.retry_policy(self.settings)
 
+    def at_everything(self) -> list[str]:
+        with self.database.transaction() as connection:
+            self.memory.look(clock(connection))
+        said = self._requeue_silent_jobs() + self._end_jobs_of_ended_runs()
+        with self.database.transaction() as connection:
+            alive = table.leased_runs(connection)
+        said += dead_runs.end_unwanted(self.instance, self.database)
+        said += dead_runs.end_canceling(self.instance, alive, PATIENCE_SECONDS)
+        said += dead_runs.end_dead(
+            self.instance, alive, self.settings.workers, self.memory, self.settings.lease_seconds
+        )
+        said += self._requeue_dead_dispatches()
+        gone = drop_orphans(self.instance, self.database)
+        return said + [f"partition {video_id} removed: there is no such video any more" for video_id in gone]
 
-def _ended_run(instance: dg.DagsterInstance, job_id: UUID, attempt: int) -> dg.DagsterRun | None:
-    """The run that was made for this attempt, if it has ended; not a re-execution, which copies the tag."""
-    runs = instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": f"{job_id}:{attempt}"}))
-    originals = [run for run in runs if run.parent_run_id is None]
-    return next((run for run in originals if run.is_finished), None)
+    def _requeue_silent_jobs(self) -> list[str]:
+        """Jobs whose run no longer beats, and leases that it left behind; its Dagster run is ended, too."""
+        grace = min(GRACE_SECONDS, self.settings.lease_seconds)
+        with self.database.transaction() as connection:
+            lost = table.silent_jobs(connection, grace, self.memory.back)
+            for job in lost:
+                outcomes.end_attempt(connection, job.job_id, job.attempt, fell_silent(job.unseen), self._policy)
+            expired = table.clear_expired_leases(connection, grace, self.memory.back)
+        without_job = set(expired.values()) - {job.run_id for job in lost}
+        for run_id in {job.run_id for job in lost} | without_job:
+            dead_runs.end_run(self.instance, run_id)
+        return [f"job {job.job_id} requeued: its run {job.run_id} fell silent" for job in lost] + [
+            f"run {run_id} fell silent: its lease is free" for run_id in sorted(without_job)
+        ]
 
+    def _end_jobs_of_ended_runs(self) -> list[str]:
+        """Running jobs whose run has ended in Dagster: it could not say so, or somebody ended it there."""
+        with self.database.transaction() as connection:
+            running = {job.run_id: job for job in table.running_jobs(connection, self.memory.back)}
+        if not running:
+            return []
+        said = []
+        for record in self.instance.get_run_records(dg.RunsFilter(run_ids=list(running))):
+            run, job = record.dagster_run, running[record.dagster_run.run_id]
+            # A run writes its own verdict before it ends; one that was ended from outside notices, and does so, too.
+            if not run.is_finished or time.time() - record.update_timestamp.timestamp() <= PATIENCE_SECONDS:
+                continue
+            canceled = dead_runs.was_canceled(self.instance, run)
+            error = outcomes.canceled() if canceled else ended_early(job.unseen)
+            with self.database.transaction() as connection:
+                ended = outcomes.end_attempt(connection, job.job_id, job.attempt, error, self._policy)
+                table.free_leases_of(connection, run.run_id)
+            if ended is not None:
+                said.append(f"job {job.job_id} ended as {ended.status}: its run {run.run_id} was over without a word")
+        return said
 
-def _end_canceling_runs(context: dg.SensorEvaluationContext, database: Database) -> list[str]:
-    """Terminated runs that no worker executes (it died, or they were never taken up) end here."""
-    with database.transaction() as connection:
-        alive = table.leased_runs(connection)
-    records = context.instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.CANCELING]))
-    stuck = [
-        record.dagster_run
-        for record in records
-        if record.dagster_run.run_id not in alive
-        and time.time() - record.update_timestamp.timestamp() > PATIENCE_SECONDS
-    ]
-    for run in stuck:
-        context.instance.report_run_canceled(run, message="No worker executes this run any more.")
-    return _said(context, [f"run {run.run_id} canceled: no worker executes it" for run in stuck])
+    def _requeue_dead_dispatches(self) -> list[str]:
+        """Dispatched jobs whose run ended before it took them up."""
+        with self.database.transaction() as connection:
+            waiting = table.dispatched_for(connection, PATIENCE_SECONDS)
+        said = []
+        for job_id, attempt in waiting:
+            run = self._ended_run(job_id, attempt)
+            if run is None:
+                continue
+            # Nothing of the job has run yet, so it is not the job's failure.
+            canceled = dead_runs.was_canceled(self.instance, run)
+            error = outcomes.canceled() if canceled else run_died()
+            with self.database.transaction() as connection:
+                outcomes.end_attempt(connection, job_id, attempt, error, self._policy)
+            said.append(f"job {job_id}: its run {run.run_id} ended before it began")
+        return said
 
-
-def _end_dead_runs(context: dg.SensorEvaluationContext, settings: Settings, database: Database) -> list[str]:
-    """Runs without a lease that have not moved for two leases' time: their worker died before or after it had one.
-
-    Started runs are without a lease for moments only. A launched one may wait for a worker for hours, but not while
-    slots are free: then its message is lost. Both would keep their place among the concurrent runs for ever.
-    """
-    with database.transaction() as connection:
-        alive = table.leased_runs(connection)
-    statuses = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING]
-    records = context.instance.get_run_records(dg.RunsFilter(statuses=statuses))
-    busy = sum(record.dagster_run.status is dg.DagsterRunStatus.STARTED for record in records)
-    dead = [
-        record.dagster_run
-        for record in records
-        if record.dagster_run.run_id not in alive
-        and time.time() - record.update_timestamp.timestamp() > 2 * settings.lease_seconds
-        and (record.dagster_run.status is dg.DagsterRunStatus.STARTED or busy < settings.workers)
-    ]
-    for run in dead:
-        context.instance.report_run_failed(run, message="No worker executes this run any more.")
-    return _said(context, [f"run {run.run_id} ended: no worker executes it" for run in dead])
-
-
-def _end_run(instance: dg.DagsterInstance, run_id: str) -> None:
-    run = instance.get_run_by_id(run_id)
-    if run is None or run.is_finished:
-        return
-    if run.status is dg.DagsterRunStatus.CANCELING:
-        instance.report_run_canceled(run, message="The run fell silent while it was being canceled.")
-    else:
-        instance.report_run_failed(run, message="The run's worker fell silent. Its job, if it has one, is tried again.")
-
-
-def _sweep_scratch(settings: Settings, database: Database) -> None:
-    """Scratch folders on this machine whose run holds no lease and that nothing was added to for two minutes.
-
-    A run that ends removes its own; these were killed, and may have left a whole original.
-    """
-    root = settings.home / "scratch"
-    if not root.is_dir():
-        return
-    with database.transaction() as connection:
-        alive = table.leased_runs(connection)
-    for folder in root.iterdir():
-        with suppress(FileNotFoundError):  # its run ended just now
-            if folder.name not in alive and time.time() - folder.stat().st_mtime > SCRATCH_AGE_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _said(context: dg.SensorEvaluationContext, sentences: list[str]) -> list[str]:
-    for sentence in sentences:
-        context.log.warning(sentence)
-    return sentences
+    def _ended_run(self, job_id: UUID, attempt: int) -> dg.DagsterRun | None:
+        """The run that was made for this attempt, if it has ended; not a re-execution, which copies the tag."""
+        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": f"{job_id}:{attempt}"}))
+        originals = [run for run in runs if run.parent_run_id is None]
+        return next((run for run in originals if run.is_finished), None)

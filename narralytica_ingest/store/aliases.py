@@ -2,7 +2,7 @@
 
 from narralytica_ingest.failures import failure
 from narralytica_ingest.store.database import Connection
-from narralytica_ingest.store.dispatch import answer_ready
+from narralytica_ingest.store.dispatch import answer_ready, lock_names
 from narralytica_ingest.store.leases import Lease, fence
 
 _LOCK = "SELECT video_id FROM videos WHERE video_id IN (%s, %s) ORDER BY video_id FOR UPDATE"
@@ -16,9 +16,11 @@ def learn(connection: Connection, lease: Lease, alias: str) -> str:
     third, or turns out to be a playlist) between the question and the lock; then the question is asked again. Raises
     LeaseLost, and IngestError `database_conflict` (local) if that goes on.
     """
+    lock_names(connection, [alias, lease.video_id])
     for _ in range(_TRIES):
         owner = learn_alias(connection, alias, lease.video_id)
         if owner == lease.video_id:
+            fence(connection, [lease])  # not before: two videos are locked in the order of their ids
             return owner
         locked = {row["video_id"] for row in connection.execute(_LOCK, (lease.video_id, owner)).fetchall()}
         if owner in locked and learn_alias(connection, alias, lease.video_id) == owner:

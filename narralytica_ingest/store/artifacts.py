@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from narralytica_ingest.store import breaker
+from narralytica_ingest.failures import failure
+from narralytica_ingest.store import breaker, objects, pauses
 from narralytica_ingest.store.database import Connection, Row, as_jsonb
 from narralytica_ingest.store.leases import Lease, fence
 
@@ -40,19 +41,53 @@ ON CONFLICT (video_id, generation, kind, coalesce(language, ''), coalesce(origin
  WHERE media_files.lease_epoch <= excluded.lease_epoch
 """
 
-_CONTENT = "UPDATE videos SET content_sha256 = %s WHERE video_id = %s"
+# A ready video states the content that is served, which `complete` says.
+_CONTENT = "UPDATE videos SET content_sha256 = %s WHERE video_id = %s AND status <> 'ready'"
+
+_HAS_ORIGINAL = """
+SELECT FROM media_files
+ WHERE video_id = %(video_id)s AND generation = %(generation)s AND kind = 'raw_video' AND sha256 = %(sha256)s
+"""
+_IS_SERVED = "SELECT FROM videos WHERE video_id = %(video_id)s AND status = 'ready' AND generation = %(generation)s"
+_DROP_OF_OTHER_ORIGINAL = (
+    "DELETE FROM media_files WHERE video_id = %(video_id)s AND generation = %(generation)s",
+    "DELETE FROM video_metadata WHERE video_id = %(video_id)s AND generation = %(generation)s",
+)
 
 
 def commit_media_files(connection: Connection, lease: Lease, files: Sequence[MediaFile]) -> None:
-    """Makes stored objects the video's files, all or none. Raises LeaseLost if the video is somebody else's now."""
+    """Makes stored objects the video's files, all or none, and ends their publications.
+
+    With another original than before the generation begins anew: nothing that was made of the old one stays in it.
+    Raises LeaseLost if the video is somebody else's now, and IngestError `object_missing` if another original would
+    replace the served one.
+    """
     fence(connection, [lease])
+    for original in (file for file in files if file.kind == "raw_video"):
+        _begin_anew(connection, lease, original)
     for file in files:
         values = vars(file) | {"video_id": lease.video_id, "generation": lease.generation, "epoch": lease.epoch}
         values["probe"] = None if file.probe is None else as_jsonb(file.probe)
         connection.execute(_UPSERT_FILE, values)
         if file.kind == "raw_video":
             connection.execute(_CONTENT, (file.sha256, lease.video_id))
+    objects.end_publications(connection, lease, [file.object_key for file in files])
     complete(connection, [lease])
+    pauses.succeeded(connection)
+
+
+def _begin_anew(connection: Connection, lease: Lease, original: MediaFile) -> None:
+    values = {"video_id": lease.video_id, "generation": lease.generation, "sha256": original.sha256}
+    if connection.execute(_HAS_ORIGINAL, values).fetchone() is not None:
+        return
+    if connection.execute(_IS_SERVED, values).fetchone() is not None:
+        raise failure(
+            "object_missing",
+            "The stored original is lost, and its source serves another one now, which would not fit what is served: "
+            "ingest the video anew (`submit --force`).",
+        )
+    for statement in _DROP_OF_OTHER_ORIGINAL:
+        connection.execute(statement, values)
 
 
 # One statement for any number of videos: the rows travel as one JSON value, typed by the table itself.
@@ -97,6 +132,8 @@ _COMPLETE = """
 UPDATE videos v
    SET status = 'ready', generation = v.lease_generation, ready_at = CASE WHEN v.status = 'ready'
            AND v.generation = v.lease_generation THEN v.ready_at ELSE now() END,
+       content_sha256 = (SELECT f.sha256 FROM media_files f
+                          WHERE f.video_id = v.video_id AND f.generation = v.lease_generation AND f.kind = 'raw_video'),
        error_class = NULL, error_code = NULL, error_message = NULL
  WHERE v.video_id = ANY(%(video_ids)s)
    AND EXISTS (SELECT FROM media_files f

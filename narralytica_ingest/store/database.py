@@ -4,22 +4,28 @@ A run lives for minutes and a worker for weeks; a connection that is opened when
 Postgres and a forked process, and costs some 10 ms on one machine.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from narralytica_ingest.failures import failure
+from narralytica_ingest.failures import IngestError, failure
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
+T = TypeVar("T")
 
 CONNECT_TIMEOUT_SECONDS = 10
+
+# What passes by itself, and the pauses (seconds) between two tries: a restarted Postgres is away for some seconds.
+PASSING = ("database_away", "database_conflict")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 # Where the triggers of the schema announce every change of state.
 CHANNEL = "narralytica_ingest"
@@ -58,6 +64,24 @@ class Database:
                 "database_away",
                 f"Postgres cannot be reached or went away: {_first_line(error)}. Check it with `doctor`.",
             ) from error
+
+    def patiently(self, work: Callable[[Connection], T], seconds: float) -> T:
+        """What `work` returns in a transaction of its own. While Postgres is away, or others are in the way, it is
+        tried again, for at most so many seconds.
+
+        A connection that breaks during the commit leaves open whether it happened: `work` may be run again after it
+        has done its work, and must then change nothing more and return the same. Raises like `transaction`.
+        """
+        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
+        while True:
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except IngestError as error:
+                if error.code not in PASSING or time.monotonic() + pause > deadline:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     @contextmanager
     def listening(self) -> Iterator[Callable[[float], bool]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from narralytica_ingest.store import hosts
+from narralytica_ingest.store import hosts, pauses
 from narralytica_ingest.store.database import Connection, as_jsonb
 from narralytica_ingest.store.hosts import NO_RULES, HostRules
 
@@ -77,6 +77,19 @@ def unidentified(connection: Connection, limit: int, job_ids: Sequence[UUID] | N
     return [NewJob(**row) for row in connection.execute(_UNIDENTIFIED, values).fetchall()]
 
 
+# Names of videos, locked in the order of the numbers that stand for them.
+_LOCK_NAMES = """
+SELECT pg_advisory_xact_lock(number)
+  FROM (SELECT DISTINCT hashtextextended(name, 7264004) AS number FROM unnest(%s::text[]) AS name ORDER BY number) AS n
+"""
+
+
+def lock_names(connection: Connection, names: Sequence[str]) -> None:
+    """The locks on these names, until the end of the transaction, before any row is locked. No row stands for a name
+    that is new, and without a lock two could give it to two videos at once."""
+    connection.execute(_LOCK_NAMES, (list(names),))
+
+
 # A video that is known by another name is fetched from where its first job said, and that host is the one to mind.
 _KNOWN = """
 SELECT a.video_id, j.source_host FROM video_aliases a LEFT JOIN LATERAL (
@@ -107,6 +120,7 @@ def attach(
     Where a video that is not ready (or is to be fetched anew) is named by another location, that one is used from now
     on: the old one may be gone. `hints` are normalized already.
     """
+    lock_names(connection, [key.video_id])
     known = connection.execute(_KNOWN, (key.video_id,)).fetchone()
     values: dict[str, Any] = {**vars(key), "job_id": job_id, "force": force, "hints": as_jsonb(dict(hints or {}))}
     if known is not None:
@@ -228,21 +242,42 @@ def claim(connection: Connection, window: int, rules: HostRules = NO_RULES, rese
     """Claims queued jobs until `window` of them are dispatched or running. The claim is the attempt's beginning.
 
     No host gets more than `rules` and its breaker allow. The last `reserve` places of the window are for hosts with
-    nothing in flight: however many jobs busy hosts have, another one's first job is claimed at once.
+    nothing in flight: however many jobs busy hosts have, another one's first job is claimed at once. While a part of
+    our own is away or full nothing is claimed, and afterwards one job at a time (`pauses.py`).
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_CLAIM_LOCK,))
+    allowed = pauses.room(connection)
+    if allowed == 0:
+        return []
     known = hosts.look(connection)
     ahead = sum(host.in_flight for host in known)
-    slots = max(0, window - ahead)
+    free = max(0, window - ahead)
+    slots = min(free, allowed)
     rooms = {host: host.room(rules.of(host.host))[0] for host in known if host.queued}
     values = {
         "hosts": [host.host for host in rooms],
         "in_flight": [host.in_flight for host in rooms],
         "rooms": [min(room, slots) for room in rooms.values()],
     }
-    rows = connection.execute(_CLAIM, values | {"slots": slots, "open": slots - reserve}).fetchall()
+    rows = connection.execute(_CLAIM, values | {"slots": slots, "open": free - reserve}).fetchall()
     hosts.started(connection, rules, {row.pop("source_host") for row in rows})
     return [Dispatched(**row, ahead=ahead + place) for place, row in enumerate(rows)]
+
+
+_CLAIMABLE = """
+SELECT (SELECT count(*) FROM ingest_jobs WHERE status IN ('dispatched', 'running')) < %s
+   AND EXISTS (SELECT FROM ingest_jobs
+                WHERE status = 'queued' AND video_id IS NOT NULL AND NOT cancel_requested
+                  AND (not_before IS NULL OR not_before <= now())) AS claimable
+"""
+
+
+def may_claim(connection: Connection, window: int) -> bool:
+    """Whether a claim has room and a job that is due. It may still find none: hosts have limits of their own."""
+    if pauses.room(connection) == 0:
+        return False
+    row = connection.execute(_CLAIMABLE, (window,)).fetchone()
+    return bool(row and row["claimable"])
 
 
 _LOST = """

@@ -81,6 +81,18 @@ def take(
     return {row["video_id"]: Lease(**row) for row in rows}
 
 
+_HELD = """
+SELECT video_id, lease_run_id AS run_id, lease_epoch AS epoch, lease_generation AS generation FROM videos
+ WHERE video_id = ANY(%s) AND lease_run_id = %s
+"""
+
+
+def held(connection: Connection, run_id: str, video_ids: Collection[str]) -> dict[str, Lease]:
+    """The leases that the run has on these videos: for a run whose `take` may have been committed without an answer."""
+    rows = connection.execute(_HELD, (list(video_ids), run_id)).fetchall()
+    return {row["video_id"]: Lease(**row) for row in rows}
+
+
 # What the job wishes of the fetch is wished of the video now. A forced job begins anew: what an earlier, unfinished
 # generation left behind is not what it asks for.
 _WISH = """
@@ -148,7 +160,7 @@ RETURNING v.video_id
 
 _BEAT = """
 UPDATE ingest_jobs SET heartbeat_at = now(), progress = coalesce(%(progress)s, progress)
- WHERE run_id = %(run_id)s AND status = 'running'
+ WHERE run_id = %(run_id)s AND status = 'running' AND video_id = ANY(%(held)s)
 RETURNING cancel_requested
 """
 
@@ -167,7 +179,12 @@ def renew(
         },
     ).fetchall()
     jobs = connection.execute(
-        _BEAT, {"run_id": run_id, "progress": as_jsonb(progress) if progress else None}
+        _BEAT,
+        {
+            "run_id": run_id,
+            "held": [row["video_id"] for row in held],  # the job of a lost lease is not this run's any more
+            "progress": as_jsonb(progress) if progress else None,
+        },
     ).fetchall()
     return Renewal(
         lost=frozenset(leases) - {row["video_id"] for row in held},
@@ -202,8 +219,8 @@ def fence(connection: Connection, leases: Collection[Lease]) -> None:
 _RELEASE = """
 WITH held AS (
     SELECT v.video_id FROM videos v
-      JOIN unnest(%(video_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, epoch)
-        ON v.video_id = mine.video_id AND v.lease_epoch = mine.epoch
+      JOIN unnest(%(video_ids)s::text[], %(run_ids)s::text[], %(epochs)s::bigint[]) AS mine (video_id, run_id, epoch)
+        ON v.video_id = mine.video_id AND v.lease_run_id = mine.run_id AND v.lease_epoch = mine.epoch
      ORDER BY v.video_id FOR NO KEY UPDATE OF v)
 UPDATE videos v
    SET lease_run_id = NULL, lease_expires_at = NULL, lease_generation = NULL,
@@ -214,4 +231,9 @@ UPDATE videos v
 
 def release(connection: Connection, leases: Collection[Lease]) -> None:
     """Gives the leases up; one that was lost is left alone. Files and metadata that are committed stay."""
-    connection.execute(_RELEASE, {"video_ids": [x.video_id for x in leases], "epochs": [x.epoch for x in leases]})
+    values = {
+        "video_ids": [x.video_id for x in leases],
+        "run_ids": [x.run_id for x in leases],
+        "epochs": [x.epoch for x in leases],
+    }
+    connection.execute(_RELEASE, values)

@@ -13,6 +13,9 @@ since the last success. For the refused job:
 - The first bot check or captcha fails its job: somebody must act. At a host that is suspected already it is charged,
   tried again after the whole cool-down, and fails at the end of its budget. So a check that stays kills neither the
   queue at once nor a job with every try, and a job that meets one for a reason of its own does not wait for ever.
+
+A refusal by a part of our own (`pauses.py`: object store or disk away or full) pauses the claim of all jobs; the
+refused one waits as long, uncharged.
 """
 
 import random
@@ -23,12 +26,12 @@ from uuid import UUID
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import breaker
+from narralytica_ingest.store import breaker, pauses
 from narralytica_ingest.store.breaker import Standing, is_refusal
 from narralytica_ingest.store.database import Connection, Row, clock, storable_text
 from narralytica_ingest.store.leases import Lease, release
 
-# How long a job waits for our own disk, database or object store, and for a source that named no time.
+# How long a job waits for something of our own that pauses no other, and for a source that named no time.
 LOCAL_DELAY_SECONDS = 15.0  # doubles with each attempt, to at most:
 LOCAL_MAX_DELAY_SECONDS = 300.0
 NOT_YET_DELAY_SECONDS = 300.0  # doubles with each attempt too, to at most:
@@ -90,13 +93,15 @@ def decide(
     now: datetime,
     attempt: int = 1,
     host: Standing | None = None,
+    paused_until: datetime | None = None,
 ) -> Verdict:
-    """The verdict on a job that had `failures` failures before this one. Pure. `host` is given for a refusal."""
+    """The verdict on a job that had `failures` failures before. Pure. `host` is given for a refusal by it."""
     kind = error.failure_class
     if kind is FailureClass.CANCELED:
         return Verdict("canceled", failures, None)
     if kind in _UNCOUNTED:
-        return Verdict("queued", failures, error.retry_at or now + timedelta(seconds=_uncounted_delay(kind, attempt)))
+        own = now + timedelta(seconds=_uncounted_delay(kind, attempt))
+        return Verdict("queued", failures, error.retry_at or paused_until or own)
     if host is not None and host.cool_until is not None and host.cools(now):
         return Verdict("queued", failures, max(host.cool_until, error.retry_at or now))
     suspected = host is not None and host.refusals > 0
@@ -132,11 +137,11 @@ def cool_until(
 
 
 _JOB_OF_RUN = """
-SELECT job_id, attempt, source_host, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, source_host, failures, max_attempts, cancel_requested, error_code FROM ingest_jobs
  WHERE run_id = %s AND status = 'running' FOR UPDATE
 """
 _JOB = """
-SELECT job_id, attempt, video_id, source_host, failures, max_attempts, cancel_requested FROM ingest_jobs
+SELECT job_id, attempt, video_id, source_host, failures, max_attempts, cancel_requested, error_code FROM ingest_jobs
  WHERE job_id = %s AND attempt = %s AND status = ANY(%s) FOR UPDATE
 """
 # The lock order of this package: the video before its jobs.
@@ -239,7 +244,8 @@ def _apply(
     host = breaker.standing(connection, job["source_host"]) if is_refusal(error) and job["source_host"] else None
     if job["cancel_requested"]:
         error = canceled()
-    verdict = decide(error, job["failures"], job["max_attempts"], policy, now, job["attempt"], host)
+    paused_until = pauses.refused(connection, refusal, job)
+    verdict = decide(error, job["failures"], job["max_attempts"], policy, now, job["attempt"], host, paused_until)
     values = {
         **vars(verdict),
         "job_id": job_id,
@@ -261,7 +267,8 @@ def _apply(
 
 
 def _apply_without_job(connection: Connection, video_id: str, error: IngestError, policy: RetryPolicy) -> None:
-    """A run of the UI or a backfill has no job to judge, but what it met is true of the video and of the host."""
+    """A run of the UI or a backfill has no job to judge, but what it met is true of the video and of others."""
+    pauses.refused(connection, error)
     if error.failure_class in _FINAL:
         connection.execute(_VIDEO, _error(error) | {"video_id": video_id, "video_status": "failed"})
     found = connection.execute(_HOST_OF_VIDEO, (video_id,)).fetchone() if is_refusal(error) else None

@@ -1,47 +1,78 @@
-"""What nobody else will notice: runs that died without a word, and leases that nobody holds any more."""
+"""What nobody else will notice: runs that died without a word, and leases that nobody holds any more.
 
+While Postgres is away nobody can renew a lease. So when it is back, every lease lasts for a grace period at least: runs
+that live say so first. And of a job whose run is never heard of again, nobody knows whether its worker died or only
+lost its way in the outage, which was ours: see `LostJob.unseen`.
+"""
+
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.leases import Dispatch
 
 
 @dataclass(frozen=True)
 class LostJob:
-    """A job whose run no longer beats."""
+    """A running job whose run is in doubt. `unseen`: it has said nothing since Postgres was last away."""
 
     job_id: UUID
     attempt: int
     video_id: str
     run_id: str
+    unseen: bool = False
 
 
-_SILENT = """
-SELECT j.job_id, j.attempt, j.video_id, j.run_id FROM ingest_jobs j JOIN videos v USING (video_id)
- WHERE j.status = 'running' AND (v.lease_run_id IS DISTINCT FROM j.run_id OR v.lease_expires_at < now())
+# The last return of Postgres: its start, or a later time that the caller knows of.
+_BACK = "(SELECT greatest(pg_postmaster_start_time(), %(back_since)s::timestamptz) AS since) back"
+_LOST = "SELECT j.job_id, j.attempt, j.video_id, j.run_id, coalesce(j.heartbeat_at < back.since, false) AS unseen"
+
+_SILENT = f"""
+{_LOST} FROM ingest_jobs j JOIN videos v USING (video_id), {_BACK}
+ WHERE j.status = 'running'
+   AND (v.lease_run_id IS DISTINCT FROM j.run_id
+        OR greatest(v.lease_expires_at, back.since + make_interval(secs => %(grace)s)) < now())
    FOR UPDATE OF v SKIP LOCKED
 """
 
 
-def silent_jobs(connection: Connection) -> list[LostJob]:
+def silent_jobs(
+    connection: Connection, grace_seconds: float = 0.0, back_since: datetime | None = None
+) -> list[LostJob]:
     """Running jobs whose run lost its lease, or lets it expire. Their videos stay locked, so that no late heartbeat
     comes between this and what follows in the same transaction."""
-    return [LostJob(**row) for row in connection.execute(_SILENT).fetchall()]
+    values = {"grace": grace_seconds, "back_since": back_since}
+    return [LostJob(**row) for row in connection.execute(_SILENT, values).fetchall()]
 
 
-_EXPIRED = """
-WITH expired AS (SELECT video_id, lease_run_id FROM videos WHERE lease_expires_at < now() FOR UPDATE SKIP LOCKED)
+_FREE = """
+WITH free AS (SELECT video_id, lease_run_id FROM videos WHERE {which} FOR UPDATE SKIP LOCKED)
 UPDATE videos v
    SET lease_run_id = NULL, lease_expires_at = NULL, lease_generation = NULL, lease_epoch = v.lease_epoch + 1,
        status = CASE WHEN v.status = 'ingesting' THEN 'pending' ELSE v.status END
-  FROM expired WHERE v.video_id = expired.video_id
-RETURNING v.video_id, expired.lease_run_id
+  FROM free WHERE v.video_id = free.video_id
+RETURNING v.video_id, free.lease_run_id
 """
+_EXPIRED = _FREE.format(
+    which="lease_expires_at < now() AND greatest(pg_postmaster_start_time(), %(back_since)s::timestamptz)"
+    " + make_interval(secs => %(grace)s) < now()"
+)
+_OF_RUN = _FREE.format(which="lease_run_id = %(run_id)s")
 
 
-def clear_expired_leases(connection: Connection) -> dict[str, str]:
+def clear_expired_leases(
+    connection: Connection, grace_seconds: float = 0.0, back_since: datetime | None = None
+) -> dict[str, str]:
     """Frees the videos whose run stopped beating, and fences that run off for good. Returns run ids by video."""
-    return {row["video_id"]: row["lease_run_id"] for row in connection.execute(_EXPIRED).fetchall()}
+    rows = connection.execute(_EXPIRED.encode(), {"grace": grace_seconds, "back_since": back_since})
+    return {row["video_id"]: row["lease_run_id"] for row in rows.fetchall()}
+
+
+def free_leases_of(connection: Connection, run_id: str) -> None:
+    """Frees the videos of a run that has ended without giving them up, and fences it off."""
+    connection.execute(_OF_RUN.encode(), {"run_id": run_id})
 
 
 def leased_runs(connection: Connection) -> set[str]:
@@ -50,12 +81,19 @@ def leased_runs(connection: Connection) -> set[str]:
     return {row["lease_run_id"] for row in rows}
 
 
-def running_job_of(connection: Connection, run_id: str) -> tuple[UUID, int] | None:
+_RUNNING = f"{_LOST} FROM ingest_jobs j, {_BACK} WHERE j.status = 'running'"
+
+
+def running_jobs(connection: Connection, back_since: datetime | None = None) -> list[LostJob]:
+    """All jobs that a run has taken up and that have not ended."""
+    return [LostJob(**row) for row in connection.execute(_RUNNING, {"back_since": back_since}).fetchall()]
+
+
+def running_job_of(connection: Connection, run_id: str) -> LostJob | None:
     """The job that is bound to this run and has not ended."""
-    row = connection.execute(
-        "SELECT job_id, attempt FROM ingest_jobs WHERE run_id = %s AND status = 'running'", (run_id,)
-    ).fetchone()
-    return None if row is None else (row["job_id"], row["attempt"])
+    values = {"back_since": None, "run_id": run_id}
+    row = connection.execute(f"{_RUNNING} AND j.run_id = %(run_id)s", values).fetchone()
+    return None if row is None else LostJob(**row)
 
 
 def dispatched_for(connection: Connection, seconds: float) -> list[tuple[UUID, int]]:
@@ -66,3 +104,18 @@ def dispatched_for(connection: Connection, seconds: float) -> list[tuple[UUID, i
         (seconds,),
     ).fetchall()
     return [(row["job_id"], row["attempt"]) for row in rows]
+
+
+_MOVED_ON = """
+SELECT asked.job_id, asked.attempt FROM unnest(%s::uuid[], %s::int[]) AS asked (job_id, attempt)
+ WHERE NOT EXISTS (SELECT FROM ingest_jobs j
+                    WHERE j.job_id = asked.job_id AND j.attempt = asked.attempt
+                      AND j.status IN ('dispatched', 'running'))
+"""
+
+
+def moved_on(connection: Connection, dispatches: Collection[Dispatch]) -> set[Dispatch]:
+    """Of these attempts those that nobody works for or waits for: their job ended, is at another one, or gone."""
+    asked = list(dispatches)
+    rows = connection.execute(_MOVED_ON, ([each.job_id for each in asked], [each.attempt for each in asked]))
+    return {Dispatch(row["job_id"], row["attempt"]) for row in rows.fetchall()}

@@ -96,8 +96,8 @@ class Running:
         return {row["partition"] for row in rows}
 
     def objects(self) -> dict[str, int]:
-        """Keys and sizes of everything in the media bucket."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.settings.s3_bucket)
+        """Keys and sizes of all media files in the bucket."""
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.settings.s3_bucket, Prefix="media/")
         return {each["Key"]: each["Size"] for page in pages for each in page.get("Contents", [])}
 
     def body(self, key: str) -> bytes:

@@ -16,6 +16,7 @@ import pytest
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import load_embedded
+from narralytica_ingest.local.identity import Identity
 from narralytica_ingest.local.services import hold
 from narralytica_ingest.store.database import Database
 from narralytica_ingest_tests.e2e.running import Running, running_stack
@@ -94,8 +95,11 @@ def test_after_kill_9_of_up_the_next_up_ends_what_is_left_and_brings_the_job_hom
     first.kill()
     first.communicate(timeout=20)
 
-    source.resources["/kill-up.mp4"].rate = None
     second = up(home)
+    while (owner := Identity.load(home / "run" / "up.json")) is None or owner.pid != second.pid:
+        assert time.monotonic() < deadline + 30
+        time.sleep(0.05)
+    source.resources["/kill-up.mp4"].rate = None  # not before: what the first left running could still end the job
     job: dict[str, Any] = {}
     while job.get("status") != "succeeded":
         assert time.monotonic() < deadline + 120, job

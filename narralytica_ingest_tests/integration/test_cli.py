@@ -448,7 +448,7 @@ def test_doctor_tries_every_part_and_says_how_to_mend_a_bad_one(
     assert good.code == 0, good.out
     names = [check["name"] for check in good.json["checks"]]
     machine = ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "yt-dlp"]
-    assert names == [*machine, "deno", "cookies", "proxy", "PO tokens", "impersonate", "disk", "up"]
+    assert names == [*machine, "deno", "cookies", "proxy", "PO tokens", "impersonate", "disk", "claims", "up"]
     monkeypatch.setenv("NARRALYTICA_S3_BUCKET", "no-such-bucket")
     monkeypatch.setenv("NARRALYTICA_FFMPEG", "/no/such/ffmpeg")
     bad = cli("doctor", "--json")

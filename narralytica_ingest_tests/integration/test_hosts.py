@@ -394,7 +394,10 @@ class HostMachine(RuleBasedStateMachine):
     def open(self) -> None:
         self.db = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
         with self.transaction() as connection:
-            connection.execute("TRUNCATE ingest_jobs, videos, video_aliases, media_files, video_metadata, hosts")
+            connection.execute(
+                "TRUNCATE ingest_jobs, videos, video_aliases, media_files, video_metadata, hosts, publications,"
+                " claim_pauses"
+            )
         self.submitted: set[UUID] = set()
         self.dispatched: dict[UUID, Dispatched] = {}
         self.running: list[Lease] = []

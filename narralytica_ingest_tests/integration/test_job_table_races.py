@@ -16,11 +16,23 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+import pytest
 from psycopg.errors import ForeignKeyViolation
 
 from narralytica_ingest.config import HostRule
 from narralytica_ingest.failures import IngestError, failure
-from narralytica_ingest.store import aliases, artifacts, breaker, dispatch, jobs, leases, outcomes, playlists, upkeep
+from narralytica_ingest.store import (
+    aliases,
+    artifacts,
+    breaker,
+    dispatch,
+    jobs,
+    leases,
+    outcomes,
+    pauses,
+    playlists,
+    upkeep,
+)
 from narralytica_ingest.store.database import Connection, Database
 from narralytica_ingest.store.dispatch import Dispatched, VideoKey
 from narralytica_ingest.store.hosts import HostRules
@@ -35,7 +47,8 @@ HOSTS = ("free", "one", "paced", "")
 RULES = HostRules(HostRule(), (("one", HostRule(concurrency=1)), ("paced", HostRule(pause_seconds=0.02))))
 # Quick enough that jobs go round many times in a storm.
 POLICY = RetryPolicy(4, 0.01, 0.05, cooldown_seconds=0.05, cooldown_max_seconds=0.2)
-CODES = ("timed_out", "not_found", "rate_limited", "bot_check", "captcha", "live", "disk_full", "canceled")
+CODES = ("timed_out", "not_found", "rate_limited", "bot_check", "captcha", "live", "no_room", "canceled")
+OUTAGES = ("disk_full", "object_store_away")
 # What a caller may meet in a storm; a deadlock, a broken constraint or anything else is a defect.
 EXPECTED = {"job_has_ended", "job_not_ended", "no_such_job_or_video", "is_playlist", "nested_playlist", "canceled"}
 EXPECTED |= {"gone"}  # the video has just joined another, or was a playlist
@@ -127,8 +140,8 @@ class Storm:
             connection.commit()
             leases.release(connection, [lease])
         else:
-            code = self.dice.choice(CODES)
-            soon = datetime.now(UTC) + timedelta(seconds=0.05) if code in ("live", "disk_full") else None
+            code = self.dice.choice(OUTAGES if self.dice.random() < 0.1 else CODES)
+            soon = datetime.now(UTC) + timedelta(seconds=0.05) if code in ("live", "no_room", *OUTAGES) else None
             outcomes.end_run(connection, lease, failure(code, retry_at=soon), POLICY)
 
     def expand(self, connection: Connection) -> None:
@@ -210,7 +223,11 @@ def attach(connection: Connection, job_id: UUID, host: str, number: object, *, f
     dispatch.attach(connection, job_id, key, hints={"title": str(number)}, force=force)
 
 
-def test_a_storm_of_everything_at_once_breaks_nothing_and_loses_no_job(database: Database) -> None:
+def test_a_storm_of_everything_at_once_breaks_nothing_and_loses_no_job(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FIRST_SECONDS", "LONGEST_SECONDS", "STAND_BACK_SECONDS", "TRY_SECONDS"):
+        monkeypatch.setattr(pauses, name, 0.05)
     until = time.monotonic() + SECONDS
     storms = [Storm(database, seed, until) for seed in range(THREADS)]
     with ThreadPoolExecutor(THREADS) as pool:

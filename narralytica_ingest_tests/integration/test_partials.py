@@ -102,11 +102,21 @@ def test_two_downloads_that_fit_alone_but_not_together_do_not_run_together(tmp_p
     one.reserve(6 * GB, [])
     with pytest.raises(IngestError) as raised:
         other.reserve(6 * GB, [])
-    assert (raised.value.failure_class, raised.value.code) == (FailureClass.LOCAL, "disk_full")
+    assert (raised.value.failure_class, raised.value.code) == (FailureClass.LOCAL, "no_room")
     assert "10.0 GB free" in raised.value.message
     one.release()
     other.reserve(6 * GB, [])
     other.release()
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_disk_below_what_is_kept_free_is_full_for_everybody(tmp_path: Path) -> None:
+    with pytest.raises(IngestError, match=r"10\.0 GB free, and 11\.0 GB are kept free") as raised:
+        DiskShare(tmp_path, "one", 11 * GB).reserve(0, [])
+    assert raised.value.code == "disk_full"
+    share = DiskShare(tmp_path, "one", 10 * GB)
+    share.reserve(0, [])
+    share.release()
 
 
 @pytest.mark.usefixtures("disk")
@@ -117,10 +127,10 @@ def test_what_is_there_already_needs_no_more_disk(tmp_path: Path) -> None:
         file.truncate(5 * GB)  # sparse
     share = DiskShare(tmp_path, "one", GB)
     share.reserve(13 * GB, [folder])
-    with pytest.raises(IngestError, match="disk_full"):
+    with pytest.raises(IngestError, match="no_room"):
         share.reserve(15 * GB, [folder])
     share.reserve(1, [folder])
-    with pytest.raises(IngestError, match="disk_full"):
+    with pytest.raises(IngestError, match="no_room"):
         DiskShare(tmp_path, "other", GB).reserve(2 * GB, [])
     share.release()
 
@@ -129,7 +139,7 @@ def test_what_is_there_already_needs_no_more_disk(tmp_path: Path) -> None:
 def test_a_dead_process_has_nothing_set_aside(tmp_path: Path) -> None:
     mine = DiskShare(tmp_path, "mine", 0)
     with another_process(tmp_path, 6 * GB) as process:
-        with pytest.raises(IngestError, match="disk_full"):
+        with pytest.raises(IngestError, match="no_room"):
             mine.reserve(6 * GB, [])
         process.kill()
         process.wait()

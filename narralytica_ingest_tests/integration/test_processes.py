@@ -13,6 +13,7 @@ import pytest
 
 from narralytica_ingest.local.home import prepare_home
 from narralytica_ingest.local.identity import wait_until
+from narralytica_ingest.local.logs import rotate_logs
 from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_leftovers
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,24 @@ deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time
 child = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 pathlib.Path(sys.argv[1]).write_text(str(child.pid))
+time.sleep(60)
+"""
+
+# A worker with a run in a session of its own, which hands its job back when asked to end, and that run's tool.
+WORKER = """
+import os, pathlib, signal, subprocess, sys, time
+folder = pathlib.Path(sys.argv[1])
+if os.fork() == 0:
+    os.setsid()
+    tool = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    def leave(*_):
+        time.sleep(0.3)
+        (folder / "handed back").write_text("its tool still ran" if tool.poll() is None else "its tool was gone")
+        tool.kill()
+        os._exit(0)
+    signal.signal(signal.SIGTERM, leave)
+    (folder / "tool").write_text(str(tool.pid))
+    (folder / "run").write_text(str(os.getpid()))
 time.sleep(60)
 """
 
@@ -137,12 +156,79 @@ def test_children_of_what_died_end_before_it_is_started_again(supervisor: Superv
     assert leader is not None
     os.kill(leader, signal.SIGKILL)
 
-    def noticed() -> bool:
+    def is_back() -> bool:
         supervisor.check()
-        return supervisor.pid("stubborn") != leader
+        return supervisor.pid("stubborn") not in (None, leader)
 
-    assert wait_until(noticed, 5)
+    assert wait_until(is_back, 5)
     assert gone(grandchild)
+
+
+def test_runs_of_a_killed_worker_are_asked_to_end_before_their_tools(supervisor: Supervisor, tmp_path: Path) -> None:
+    supervisor.start(spec("worker", WORKER, str(tmp_path)))
+    leader, run, tool = supervisor.pid("worker"), pid_in(tmp_path / "run"), pid_in(tmp_path / "tool")
+    assert leader is not None
+    os.kill(leader, signal.SIGKILL)
+
+    def is_back() -> bool:
+        supervisor.check()
+        return supervisor.pid("worker") not in (None, leader)
+
+    assert wait_until(is_back, 5)
+    assert (tmp_path / "handed back").read_text() == "its tool still ran"
+    assert gone(run)
+    assert gone(tool)
+
+
+def test_what_a_killed_part_of_a_living_process_left_is_ended(
+    supervisor: Supervisor, tmp_path: Path, events: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("narralytica_ingest.local.processes._ORPHAN_SECONDS", 0.1)
+    supervisor.start(spec("worker", WORKER, str(tmp_path)))
+    leader, run, tool = supervisor.pid("worker"), pid_in(tmp_path / "run"), pid_in(tmp_path / "tool")
+    supervisor._orphans_at = 0.0  # the first look is due
+    supervisor.check()
+    assert not gone(tool), "it has its parents"
+    os.kill(run, signal.SIGKILL)
+
+    def is_gone() -> bool:
+        supervisor.check()
+        return gone(tool)
+
+    assert wait_until(is_gone, 5)
+    assert supervisor.pid("worker") == leader
+    assert "worker left a process behind" in events[0]
+
+
+def test_a_full_log_is_put_aside_while_its_process_goes_on_writing(supervisor: Supervisor, home: Path) -> None:
+    code = (
+        "import time\nfor n in range(600): print(f'{n:04}', 'x' * 200, flush=True); time.sleep(0.005)\ntime.sleep(60)"
+    )
+    supervisor.start(spec("talker", code))
+    log, older = home / "logs" / "talker.log", home / "logs" / "talker.log.1"
+    numbers: list[int] = []
+
+    def all_written() -> bool:
+        if rotate_logs(home, 20_000) == [log]:
+            numbers.extend(numbers_in(older))
+        return "0599" in log.read_text()[-400:]
+
+    assert wait_until(all_written, 30)
+    assert log.stat().st_size <= 21_000
+    assert numbers + numbers_in(log) == list(range(600)), "no line is lost, and none is there twice"
+    assert sorted(path.name for path in (home / "logs").iterdir()) == ["talker.log", "talker.log.1"]
+
+
+def numbers_in(log: Path) -> list[int]:
+    return [int(line.split()[0]) for line in log.read_text().splitlines()]
+
+
+def test_a_log_that_cannot_be_put_aside_stays(home: Path) -> None:
+    log = home / "logs" / "talker.log"
+    log.write_text("x" * 100)
+    (home / "logs" / "talker.log.1.new").mkdir()
+    assert rotate_logs(home, 10) == []
+    assert log.read_text() == "x" * 100
 
 
 def test_what_a_killed_supervisor_left_is_ended_and_others_are_not(home: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from narralytica_ingest.engine.partials import hold_partial
 from narralytica_ingest.engine.run_session import RunInfo, RunSession
 from narralytica_ingest.failures import FailureClass, IngestError, failure
 from narralytica_ingest.store import dispatch as dispatching
-from narralytica_ingest.store import jobs, leases
+from narralytica_ingest.store import jobs, leases, pauses
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.leases import Dispatch, LeaseLost
 from narralytica_ingest_tests.job_table import commit_all, job, start, submit, video
@@ -233,8 +233,12 @@ def test_a_run_whose_forerunner_still_writes_begins_anew_in_its_own_folder(
 
 
 def test_disk_is_set_aside_for_a_run_and_given_back_at_its_end(settings: Settings, database: Database) -> None:
+    with database.transaction() as connection:
+        pauses.refused(connection, failure("disk_full"))
     with session(settings, database) as one, session(settings, database) as other:
         one.reserve_disk(1 << 20)
-        with pytest.raises(IngestError, match="disk_full"):
+        with database.transaction() as connection:
+            assert pauses.look(connection) == [], "the disk works"
+        with pytest.raises(IngestError, match="no_room"):
             other.reserve_disk(1 << 60)
     assert os.listdir(settings.home / "reservations") == []

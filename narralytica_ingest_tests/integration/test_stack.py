@@ -19,6 +19,8 @@ from narralytica_ingest.local.stack import CODE_SERVER, DAEMON, SPARE, WEBSERVER
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+LOG_MAX_BYTES = 1 << 20
+
 UP = """
 import sys
 from pathlib import Path
@@ -51,7 +53,12 @@ def up(home: Path) -> Iterator["subprocess.Popen[str]"]:
 
 
 def start_up(home: Path) -> "subprocess.Popen[str]":
-    process = subprocess.Popen([sys.executable, "-c", UP, str(home), str(PROJECT)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", UP, str(home), str(PROJECT)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NARRALYTICA_LOG_MAX_BYTES": str(LOG_MAX_BYTES)},
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
@@ -92,6 +99,15 @@ def test_a_taken_ui_port_is_refused(tmp_path: Path) -> None:
         with Stack(Settings(home=tmp_path / "home", ui_port=port)) as stack, pytest.raises(IngestError) as refused:
             stack.start()
     assert refused.value.code == "port_busy"
+
+
+@pytest.mark.parametrize("name", ["postgres", "s3", WORKER])
+def test_full_logs_are_put_aside(up: "subprocess.Popen[str]", home: Path, name: str) -> None:
+    log, older = home / "logs" / f"{name}.log", home / "logs" / f"{name}.log.1"
+    with log.open("a") as output:
+        output.write("x" * LOG_MAX_BYTES + "\nlast\n")
+    assert wait_until(lambda: older.exists() and older.read_text().endswith("last\n"), 5)
+    assert log.stat().st_size < LOG_MAX_BYTES
 
 
 @pytest.mark.parametrize("name", ["postgres", "s3", CODE_SERVER])

@@ -29,7 +29,8 @@ class Resource:
     `cuts`: bytes after which the connection is closed, or None. `stalls`: bytes after which nothing more comes, though
     the connection stays. `bodies`: the content, which may change. `rate` is bytes per second. `etag`, `dated`,
     `ranges` and `announced` (Content-Length) can be switched off; `lie` is added to the length that is announced.
-    `name` is what the server counts by, instead of the path.
+    `name` is what the server counts by, instead of the path. Whoever raises `broken_off` breaks off the answers that
+    are being sent just now.
     """
 
     bodies: list[bytes]
@@ -46,6 +47,7 @@ class Resource:
     announced: bool = True
     lie: int = 0
     name: str | None = None
+    broken_off: int = 0
 
 
 @dataclass(frozen=True)

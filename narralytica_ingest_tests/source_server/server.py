@@ -197,11 +197,11 @@ def _handler(source: SourceServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def _send(self, name: str, resource: Resource, data: bytes, cut: int | None, stall: int | None) -> None:
-            sent = 0
+            sent, begun = 0, resource.broken_off
             whole = min([len(data), *(end for end in (cut, stall) if end is not None)])
             step = min(_BLOCK, max(1, int(resource.rate / 8))) if resource.rate else _BLOCK
             try:
-                while sent < whole:
+                while sent < whole and resource.broken_off == begun:
                     block = data[sent : min(sent + step, whole)]
                     self.wfile.write(block)
                     sent += len(block)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -12,9 +13,11 @@ import psutil
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError
+from narralytica_ingest.local.identity import wait_until
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import find_tools
 
+PROJECT = Path(__file__).resolve().parents[2]
 FAMILY = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('ready', flush=True); time.sleep(60)"
 
 
@@ -109,11 +112,64 @@ def test_a_tool_ends_when_we_get_an_interrupt() -> None:
     assert ended(before)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_tool_ends_at_once_when_we_are_killed(tmp_path: Path) -> None:
+    tool = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    call = f"run_tool([sys.executable, '-c', {tool!r}], timeout=60)"
+    run = f"import sys; from narralytica_ingest.media.run import run_tool; {call}"
+    with subprocess.Popen([sys.executable, "-c", run], cwd=PROJECT) as killed:
+        assert wait_until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()), 20)
+        process = psutil.Process(int((tmp_path / "pid").read_text()))
+        killed.kill()
+        assert wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 2)
+
+
+def test_a_tool_is_not_even_begun_by_a_process_that_is_dead() -> None:
+    code = """
+import os, subprocess, sys
+from narralytica_ingest.media import run
+prepare = run._ends_with_us()
+assert prepare is not None
+if os.fork() == 0:
+    if os.fork() == 0:  # its parent is another process than the one that prepared it, as if that one had died
+        prepare()
+        print("begun", flush=True)
+    else:
+        os.wait()
+    os._exit(0)
+os.wait()
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def test_tools_begin_while_other_threads_are_busy() -> None:
+    """What runs between fork and exec must wait for no lock that another thread had."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            sorted(str(n) for n in range(500))
+
+    threads = [threading.Thread(target=busy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(run_tool(["true"], timeout=10).returncode == 0 for _ in range(25))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_a_tool_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NARRALYTICA_S3_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("NARRALYTICA_CHILD", "the supervisor's mark")
     seen = run_tool(python("import os; print(sorted(os.environ.items()))"), timeout=10).stdout
     assert "secret" not in seen
     assert "PATH" in seen
+    assert "the supervisor's mark" in seen
 
 
 def test_the_tools_are_real_programs_and_not_the_wheels_wrapper() -> None:

@@ -1,0 +1,1 @@
+"""What keeps the tables, the bucket and Dagster in agreement."""

@@ -1,0 +1,107 @@
+"""Whatever happens in whatever order, the invariants of docs/invariants.md hold. On a real Postgres."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from narralytica_ingest.endpoints import Endpoints
+from narralytica_ingest_tests.integration.invariants import keepers
+from narralytica_ingest_tests.integration.invariants.machine import CI, Machine, machine_on
+from narralytica_ingest_tests.integration.invariants.world import Connections, connected
+
+
+@pytest.fixture
+def connections(endpoints: Endpoints) -> Iterator[Connections]:
+    with connected(endpoints.postgres_url) as all_three:
+        yield all_three
+
+
+@pytest.mark.timeout(900)  # a violation takes minutes to be made short
+def test_the_invariants_hold_whatever_happens(connections: Connections) -> None:
+    run_state_machine_as_test(machine_on(connections), settings=CI)
+
+
+# ---- courses that once went wrong -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", ["identify", "run"])
+@pytest.mark.parametrize("statements", range(6))
+def test_a_name_is_given_once_though_two_give_it_at_once(connections: Connections, slow: str, statements: int) -> None:
+    machine = Machine(connections)
+    machine.begin(["page-of-a"])
+    machine.dispatch()
+    (run,) = machine.runs
+    while run.todo[0] != "learn":
+        run.work()
+    machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
+    machine.race(slow, "run" if slow == "identify" else "identify", 0, 0, statements)
+    machine.teardown()
+
+
+def test_what_was_made_of_another_original_does_not_stay_beside_a_new_one(connections: Connections) -> None:
+    machine = Machine(connections)
+    machine.begin(["a"])
+    machine.calm()
+    machine.world.lose("audio_track")
+    machine.bucket("mend", 0)
+    machine.world.lose("raw_video")
+    machine.world_changes("A")
+    machine.calm()
+    machine.teardown()
+
+
+def test_a_served_original_is_not_replaced_in_place(connections: Connections) -> None:
+    machine = Machine(connections)
+    machine.begin(["a"])
+    machine.calm()
+    machine.world.lose("raw_video")
+    machine.world_changes("A")
+    machine.start_by_hand(0, ("raw_video",))
+    machine.work(0, 30)
+    machine.teardown()
+
+
+def test_a_run_that_lost_its_lease_says_nothing_about_its_job(connections: Connections) -> None:
+    machine = Machine(connections)
+    machine.begin(["a"])
+    machine.dispatch()
+    machine.work(0, 1)
+    machine.lose_lease(0, "ui")
+    machine.zombie(0, ["beat"])
+    machine.teardown()
+
+
+@pytest.mark.parametrize("statements", range(1, 9))
+@pytest.mark.parametrize("slow", ["look", "remove", "announce"])
+def test_what_is_published_is_not_swept(connections: Connections, slow: str, statements: int) -> None:
+    """The sweeper comes to the object of a video that was deleted, as a run is about to store it again."""
+    machine = Machine(connections)
+    machine.begin(["a"])
+    machine.calm()
+    machine.delete(0)
+    machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
+    machine.dispatch()
+    (run,) = machine.runs
+    while run.todo[0] != "announce":
+        run.work()
+    if slow == "remove":
+        machine.do(keepers.begin_removal(machine.world, 0))
+    machine.begin_slowly("run" if slow == "announce" else "remove", 0, statements)
+    for _ in range(6):
+        machine.sweep() if slow == "announce" else run.work()
+    machine.world.kill_slow() if statements == 8 else machine.go_on(100)
+    machine.work(0, 30)
+    machine.teardown()
+
+
+def test_a_run_that_lost_its_lease_names_nothing(connections: Connections) -> None:
+    machine = Machine(connections)
+    machine.begin(["one-name"])
+    machine.dispatch()
+    (run,) = machine.runs
+    while run.todo[0] != "learn":
+        run.work()
+    machine.lose_lease(0, "upkeep")
+    run.work()
+    machine.teardown()
