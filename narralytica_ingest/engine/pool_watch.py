@@ -45,8 +45,10 @@ class PoolWatch:
         if billiard is None or billiard._inqueue is None:  # each process has a pipe of its own: nothing is shared
             return None
         self._known |= set(billiard._pool)
-        dead = {process for process in self._known if (process.exitcode or 0) < 0}
-        self._known -= dead
+        ended = {process for process in self._known if process.exitcode is not None}
+        self._known -= ended
+        # By a signal, but not the one by which the worker itself ends its processes.
+        dead = {process for process in ended if process.exitcode < 0 and process.exitcode != -signal.SIGTERM}
         busy = {request.worker_pid for request in list(state.active_requests)}
         idle = sorted(process.pid for process in dead if process.pid not in busy)
         return f"the idle pool process {idle[0]} was killed, and may have taken the pool's lock along" if idle else None

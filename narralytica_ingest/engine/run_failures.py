@@ -50,6 +50,15 @@ def ended_early(unseen: bool) -> IngestError:
     return _outage() if unseen else failure("run_ended_early", "The run ended without a word.")
 
 
+def taken_for_dead() -> IngestError:
+    """Dagster has no use for the run any more, though it lives; its job goes to another one, and pays nothing."""
+    return failure(
+        "interrupted",
+        "The run had been given up before it began, and was stopped; the job goes on in another one.",
+        retry_at=datetime.now(UTC),
+    )
+
+
 def run_died() -> IngestError:
     """The run ended before it took its job up, so nothing of the job was tried: another run may have it at once."""
     return failure("run_died", "The run ended before it began its work.", retry_at=datetime.now(UTC))

@@ -17,7 +17,7 @@ from narralytica_ingest.engine.classify import classify, early_end
 from narralytica_ingest.engine.heartbeat import Heartbeat
 from narralytica_ingest.engine.interrupts import uninterrupted
 from narralytica_ingest.engine.partials import waited_for
-from narralytica_ingest.engine.run_failures import as_dagster_failure, busy, interrupted, unknown_video
+from narralytica_ingest.engine.run_failures import as_dagster_failure, busy, interrupted, taken_for_dead, unknown_video
 from narralytica_ingest.engine.run_files import RunFiles
 from narralytica_ingest.engine.taking import take_by_hand, take_for_job
 from narralytica_ingest.failures import FailureClass, IngestError
@@ -33,7 +33,8 @@ MANY_VIDEOS = 50
 @dataclass(frozen=True)
 class RunInfo:
     """What the session must know of its run. `canceling` asks the engine whether somebody terminated the run;
-    `report_canceling` tells it that the job's cancel ends the run, so that it ends as canceled and not as failed."""
+    `report_canceling` tells it that the job's cancel ends the run, so that it ends as canceled and not as failed.
+    `given_up` asks it whether somebody took the run for dead, as upkeep may where a run begins very late."""
 
     run_id: str
     video_id: str | None  # None for a range of partitions
@@ -41,6 +42,7 @@ class RunInfo:
     is_copy: bool  # a re-execution: its tags are another run's
     canceling: Callable[[], bool]
     report_canceling: Callable[[], None]
+    given_up: Callable[[], bool] = lambda: False
 
 
 @dataclass
@@ -262,7 +264,9 @@ class RunSession:
             self._leases.clear()
             self.run.report_canceling()
             return outcomes.canceled()
-        return outcomes.canceled() if self.run.canceling() else None
+        if self.run.canceling():
+            return outcomes.canceled()
+        return taken_for_dead() if self.run.given_up() else None
 
 
 class _Prefixed(logging.LoggerAdapter[logging.Logger]):

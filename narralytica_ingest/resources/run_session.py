@@ -30,13 +30,12 @@ def _run_info(context: dg.InitResourceContext) -> RunInfo:
     run_id = run.run_id
 
     def canceling() -> bool:
-        # FAILURE too: somebody marked the run as failed, so nobody waits for its result.
         now = instance.get_run_by_id(run_id)
-        return now is None or now.status in (
-            dg.DagsterRunStatus.CANCELING,
-            dg.DagsterRunStatus.CANCELED,
-            dg.DagsterRunStatus.FAILURE,
-        )
+        return now is None or now.status in (dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+
+    def given_up() -> bool:
+        now = instance.get_run_by_id(run_id)
+        return now is not None and now.status is dg.DagsterRunStatus.FAILURE
 
     def report_canceling() -> None:
         if not canceling():
@@ -49,6 +48,7 @@ def _run_info(context: dg.InitResourceContext) -> RunInfo:
         is_copy=run.parent_run_id is not None,
         canceling=canceling,
         report_canceling=report_canceling,
+        given_up=given_up,
     )
 
 

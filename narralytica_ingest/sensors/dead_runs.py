@@ -79,10 +79,13 @@ def end_dead(
             patience[run_id] = after_seconds
         elif begun < workers:
             patience[run_id] = max(after_seconds, NO_WORKER_SECONDS)
-    dead = sorted(memory.suspect(patience))
-    for run_id in dead:
-        instance.report_run_failed(runs[run_id].dagster_run, message="No worker executes this run any more.")
-    return [f"run {run_id} ended: no worker executes it" for run_id in dead]
+    said = []
+    for run in (runs[run_id].dagster_run for run_id in sorted(memory.suspect(patience))):
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and now.status is run.status:  # else a worker took it up since it was seen
+            instance.report_run_failed(run, message="No worker executes this run any more.")
+            said.append(f"run {run.run_id} ended: no worker executes it")
+    return said
 
 
 def was_canceled(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

@@ -41,7 +41,8 @@ def _end_job_of(context: dg.RunStatusSensorContext, verdict: Callable[[bool], In
     try:
         with Database(resolve_endpoints(settings).postgres_url).transaction() as connection:
             job = upkeep.running_job_of(connection, run_id)
-            if job is not None:
+            # Who has a lease may live, whatever Dagster says of it, and then says itself how it ends.
+            if job is not None and run_id not in upkeep.leased_runs(connection):
                 error = verdict(job.unseen)
                 outcomes.end_attempt(connection, job.job_id, job.attempt, error, outcomes.retry_policy(settings))
                 context.log.warning("job %s of run %s: %s", job.job_id, run_id, error)

@@ -28,9 +28,10 @@ def session(
     is_copy: bool = False,
     canceling: Callable[[], bool] = lambda: False,
     reported: Callable[[], None] = lambda: None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> RunSession:
     quick = settings.model_copy(update={"heartbeat_seconds": 0.1, "lease_seconds": 2.0})
-    run = RunInfo(f"run-{time.monotonic_ns()}", "web-v", dispatch, is_copy, canceling, reported)
+    run = RunInfo(f"run-{time.monotonic_ns()}", "web-v", dispatch, is_copy, canceling, reported, given_up)
     return RunSession(quick, database, run, logging.getLogger("test"))
 
 
@@ -121,6 +122,20 @@ def test_a_cancel_interrupts_the_run_wherever_it_is_and_cancels_the_job(
     assert time.monotonic() - began < 5
     assert row(database, mine.job_id)["status"] == "canceled"
     assert reported == ([True] if by_job else [])
+
+
+def test_a_run_that_was_taken_for_dead_hands_its_job_back_and_is_no_cancel(
+    settings: Settings, database: Database
+) -> None:
+    mine = dispatched(database)
+    run = session(settings, database, mine, given_up=lambda: True)
+    with pytest.raises(KeyboardInterrupt), run, run.stage("fetch"):
+        run.take(["web-v"])
+        time.sleep(30)
+    with database.transaction() as connection:
+        handed_back = job(connection, mine.job_id)
+        assert (handed_back["status"], handed_back["failures"]) == ("queued", 0)
+        assert dispatching.claim(connection, 1)[0].job_id == mine.job_id, "another run may have it at once"
 
 
 def test_a_run_that_lost_its_lease_is_interrupted_and_writes_nothing_more(

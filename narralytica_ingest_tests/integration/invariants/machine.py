@@ -133,8 +133,7 @@ class Machine(Surroundings):
         step = self.step(what, index)
         if step is not None:
             self.told(self.world.hold, step)
-            if self.world.slow is not None:
-                self.told(self.world.go_on, statements)
+            self.told(self.world.go_on, statements)
 
     @precondition(lambda self: self.world.slow is None)
     @rule(slow=st.sampled_from(SLOW), other=st.sampled_from(SLOW), index=INDEX, other_index=INDEX,
@@ -145,8 +144,7 @@ class Machine(Surroundings):
         step = self.step(other, other_index)
         if step is not None:
             self.do(step)
-        if self.world.slow is not None:
-            self.go_on(100)
+        self.told(self.world.go_on, 100)
 
     @precondition(lambda self: self.world.slow is not None)
     @rule(statements=st.sampled_from([0, 1, 1, 2, 3, 100]))
