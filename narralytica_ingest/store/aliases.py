@@ -29,7 +29,10 @@ def learn(connection: Connection, lease: Lease, alias: str) -> str:
     raise failure("database_conflict", "Two transactions collided in Postgres; it is tried again.")
 
 
-_LEARN = "INSERT INTO video_aliases (alias, video_id) VALUES (%s, %s) ON CONFLICT (alias) DO NOTHING"
+_LEARN = """
+INSERT INTO video_aliases (alias, video_id) SELECT %s, video_id FROM videos WHERE video_id = %s FOR KEY SHARE
+ON CONFLICT (alias) DO NOTHING
+"""
 _OWNER = """
 SELECT coalesce((SELECT video_id FROM video_aliases WHERE alias = %(alias)s),
                 (SELECT video_id FROM videos WHERE video_id = %(alias)s)) AS owner

@@ -48,8 +48,8 @@ def check(world: World, watch: Watch) -> Findings:
     findings = Findings()
     for step in (_check_jobs, _check_videos, _check_objects, _check_dagster, _check_rest):
         step(world, findings)
-    for said in watch.unexplained:
-        findings.add(CHARGED, said, said.split()[1])
+    for job_id, said in watch.wrong_charges():
+        findings.add(CHARGED, said, job_id)
     for said in watch.unready:
         findings.add(LOST, said)
     for said in watch.left:

@@ -24,7 +24,7 @@ _PATIENCE = 20.0  # seconds until a fault that finds nothing is put off
 _SAY_SECONDS = 5.0
 # While a job that was hit has to wait for long, nothing new is made: what it still waits for then is the stack's doing,
 # and not that of the next fault. From a certain length on it is too late for that.
-_LONG_SECONDS, _TOO_LONG_SECONDS = 20.0, 150.0
+LONG_SECONDS, TOO_LONG_SECONDS = 20.0, 150.0
 # The supervisor waits longer and longer with what dies again and again; a machine that reboots every few seconds is
 # not what is tried here.
 _WORN, _WORN_SECONDS = 3, 70.0
@@ -84,7 +84,7 @@ class Course:
         slots = self.world.running.settings.workers + 1
         done = self.faults - len(self._plan)
         behind = len(library.videos) < self.videos * done / self.faults and in_work < 3 * slots
-        held = self.watch.longest_wait() > _LONG_SECONDS
+        held = self.watch.longest_wait() > LONG_SECONDS
         if self._plan and not held and (in_work < slots + 2 or behind):
             self.world.submit(library.add())
 
@@ -92,7 +92,7 @@ class Course:
 
     def _strike(self) -> None:
         now = time.monotonic()
-        if _LONG_SECONDS < self.watch.longest_wait() < _TOO_LONG_SECONDS:
+        if LONG_SECONDS < self.watch.longest_wait() < TOO_LONG_SECONDS:
             self._put_off_at = now + _PATIENCE
             return
         if now < self._next_fault or len(self._at_work) >= _AT_ONCE or not self._plan:

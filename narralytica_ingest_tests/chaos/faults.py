@@ -22,8 +22,6 @@ Steps = Iterator[None]
 DISK_FULL = "disk full"
 NOTHING: frozenset[str] = frozenset()
 _ENDING_SECONDS = 4.0
-# What a run costs its job that died with its process.
-DEATH = frozenset({"worker_lost", "run_ended_early"})
 CHANGED = frozenset({"source_changed", "range_refused"})
 
 
@@ -87,6 +85,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> Steps:
 def kill_run(strike: Strike, target: Active) -> Steps:
     """kill -9 of the process that the run is in; Celery puts a new one in its place."""
     tools = target.process.children(recursive=True)
+    strike.watch.ends([target.process])
     target.process.kill()
     strike.hits(target)
     yield from _watch_tools(strike, tools)
@@ -97,6 +96,7 @@ def freeze_run(strike: Strike, target: Active) -> Steps:
     happened. Its source may have changed meanwhile, so that the two have different bytes in hand."""
     process, until_done = target.process, strike.random.random() < 0.5
     process.suspend()
+    strike.watch.ends([process])
     strike.hits(target)
     if target.video.swappable and strike.random.random() < 0.7:
         strike.world.library.swap(target.video)
@@ -118,7 +118,9 @@ def kill_worker(strike: Strike, target: Active) -> Steps:
     """kill -9 of a worker's main process: the runs in its children become orphans."""
     tools = target.process.children(recursive=True)
     strike.hits(*_neighbours(strike.world, target))
-    psutil.Process(target.process.ppid()).kill()
+    worker = psutil.Process(target.process.ppid())
+    strike.watch.ends(worker.children())
+    worker.kill()
     yield from _watch_tools(strike, tools)
 
 
@@ -135,7 +137,9 @@ def kill_machine(strike: Strike, target: Active) -> Steps:
     """kill -9 of a worker with all its runs and their tools, as when a machine loses its power."""
     strike.hits(*_neighbours(strike.world, target))
     worker = psutil.Process(target.process.ppid())
-    for process in [worker, *worker.children(recursive=True)]:
+    everything = [worker, *worker.children(recursive=True)]
+    strike.watch.ends(everything)
+    for process in everything:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     yield
@@ -225,10 +229,10 @@ def _refused_by_disk(world: World) -> list[UUID]:
 
 
 KINDS = (
-    Kind("kill -9 of the run", EVERY, 30, kill_run, DEATH),
-    Kind("run frozen past its lease", EVERY, 12, freeze_run, DEATH | CHANGED),
-    Kind("kill -9 of a worker", EVERY, 8, kill_worker, DEATH, wears="worker"),
-    Kind("kill -9 of worker and runs", EVERY, 8, kill_machine, DEATH, wears="worker"),
+    Kind("kill -9 of the run", EVERY, 30, kill_run),
+    Kind("run frozen past its lease", EVERY, 12, freeze_run, CHANGED),
+    Kind("kill -9 of a worker", EVERY, 8, kill_worker, wears="worker"),
+    Kind("kill -9 of worker and runs", EVERY, 8, kill_machine, wears="worker"),
     Kind("SIGTERM of a worker", EVERY, 6, stop_worker, wears="worker"),
     Kind("kill -9 of the daemon", EVERY, 6, _kill("daemon"), wears="daemon"),
     Kind("kill -9 of the code server", EVERY, 6, _kill("code-server"), wears="code-server"),

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from narralytica_ingest.failures import IngestError
 from narralytica_ingest.store import jobs
-from narralytica_ingest_tests.chaos.faults import CHANGED, DEATH, EVERY, Kind, Steps, Strike, wait, wait_for
+from narralytica_ingest_tests.chaos.faults import CHANGED, EVERY, Kind, Steps, Strike, wait, wait_for
 from narralytica_ingest_tests.chaos.videos import Video
 from narralytica_ingest_tests.chaos.world import Active, World
 
@@ -132,6 +132,7 @@ def force_and_kill(strike: Strike, target: Active) -> Steps:
 
     yield from wait_for(in_its_stage, 120)
     if mine:
+        strike.watch.ends([mine[0].process])
         mine[0].process.kill()
         strike.hits(mine[0])
         yield from wait_for(lambda: status_of(world, job["job_id"]) in _ENDED, 120)
@@ -191,6 +192,6 @@ KINDS = (
     Kind("source answers 403", ("fetch",), 7, refuse(403), _CUT | {"forbidden"}, _has_a_file),
     Kind("same job ten times at once", EVERY, 10, insert_ten),
     Kind("cancel and retry", EVERY, 12, cancel_and_retry),
-    Kind("retry --force, then kill -9", EVERY, 10, force_and_kill, DEATH),
+    Kind("retry --force, then kill -9", EVERY, 10, force_and_kill),
     Kind("delete, then the job again", EVERY, 8, delete_and_submit),
 )

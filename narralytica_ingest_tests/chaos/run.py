@@ -52,6 +52,7 @@ def run_chaos(
         findings = checks.check(world, watch)
         way = world.disk.way
     checks.check_ended(world, findings)
+    (home / "faults.txt").write_text("\n".join(watch.made))
     report = Report(course, findings, way)
     say(report.text)
     say(

@@ -5,9 +5,11 @@ The table of jobs holds the present alone, so it is looked at twice a second whi
 
 import time
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from uuid import UUID
+
+import psutil
 
 from narralytica_ingest.failures import IngestError
 from narralytica_ingest_tests.chaos.world import World
@@ -20,6 +22,14 @@ _LOOK = """
 SELECT job_id, video_id, status, attempt, failures, error_code, error_message, progress ->> 'stage' AS stage,
        extract(epoch FROM heartbeat_at)::float AS heartbeat, extract(epoch FROM not_before)::float AS not_before
   FROM ingest_jobs ORDER BY created_at
+"""
+
+# What a run costs its job that died with its process.
+DEATH = frozenset({"worker_lost", "run_ended_early"})
+_PIDS = """
+SELECT substring(e.event FROM 'Started process for run \\(pid: ([0-9]+)\\)') AS pid
+  FROM dagster.event_logs e JOIN dagster.run_tags t USING (run_id)
+ WHERE t.key = 'dagster/run_key' AND t.value = ANY(%s) AND e.event LIKE '%%Started process for run (pid:%%'
 """
 
 
@@ -60,11 +70,13 @@ class Watch:
         self.histories: dict[UUID, list[Seen]] = defaultdict(list)
         self.hits: dict[UUID, list[Hit]] = defaultdict(list)
         self.recoveries: list[Recovery] = []
-        self.unexplained: list[str] = []
+        self.made: list[str] = []  # the faults, as they came
         self.unready: list[str] = []
         self.left: list[str] = []
         self.begun = time.time()
         self._world = world
+        self._charges: list[tuple[UUID, Seen]] = []
+        self._ended: set[int] = set()
         self._waiting: dict[UUID, Hit] = {}
         self._served: set[str] = set()
         self._next = 0.0
@@ -72,10 +84,15 @@ class Watch:
     def hit(self, job_ids: Collection[UUID], fault: str, charges: frozenset[str], *, measured: bool = True) -> None:
         """The jobs were hit just now. One that had not recovered from an earlier fault is measured from that one."""
         hit = Hit(time.time(), fault, charges)
+        self.made.append(f"{hit.at - self.begun:7.1f} s  {fault}: {', '.join(map(str, job_ids))}")
         for job_id in job_ids:
             self.hits[job_id].append(hit)
             if measured:
                 self._waiting.setdefault(job_id, hit)
+
+    def ends(self, processes: Iterable[psutil.Process]) -> None:
+        """These processes are killed, or stand still for so long that they count as dead. Runs are among them."""
+        self._ended.update(process.pid for process in processes)
 
     def stays_ready(self, video_id: str, *, stays: bool = True) -> None:
         """From now on the video is to be served without a break; or no longer."""
@@ -123,16 +140,23 @@ class Watch:
         if known and _words(known[-1]) == _words(seen):
             return
         if seen.failures > (known[-1].failures if known else 0):
-            self._explain(job_id, seen)
+            self._charges.append((job_id, seen))
         known.append(seen)
 
-    def _explain(self, job_id: UUID, seen: Seen) -> None:
-        """A failure that is charged must come from a fault that the job, and not our own parts, answers for."""
-        hits = [hit for hit in self.hits[job_id] if seen.at - hit.at < _REMEMBERED_SECONDS]
-        if not any(seen.error_code in hit.charges for hit in hits):
+    def wrong_charges(self) -> Iterator[tuple[UUID, str]]:
+        """Failures that were charged, and come from no fault for which the job, and not our own parts, answers."""
+        for job_id, seen in self._charges:
+            hits = [hit for hit in self.hits[job_id] if 0 <= seen.at - hit.at < _REMEMBERED_SECONDS]
+            if any(seen.error_code in hit.charges for hit in hits) or self._died(job_id, seen):
+                continue
             after = f"after {hits[-1].fault}" if hits else "without a fault"
-            at = seen.at - self.begun
-            self.unexplained.append(f"job {job_id} was charged {seen.error_code} at {at:.0f} s, {after}")
+            yield job_id, f"job {job_id} was charged {seen.error_code} at {seen.at - self.begun:.0f} s, {after}"
+
+    def _died(self, job_id: UUID, seen: Seen) -> bool:
+        """Whether the process of this attempt, or of the one before (it may be dispatched again already), was ended."""
+        keys = [f"{job_id}:{attempt}" for attempt in (seen.attempt, seen.attempt - 1)]
+        found = self._world.sql(_PIDS, (keys,))
+        return seen.error_code in DEATH and any(int(row["pid"]) in self._ended for row in found)
 
     def _note_recovery(self, job_id: UUID, seen: Seen, heartbeat: float) -> None:
         hit = self._waiting.get(job_id)

@@ -72,9 +72,9 @@ SELECT j.job_id, j.attempt, j.video_id, j.run_id, j.source_url, j.upload_ref, j.
          WHERE e.run_id = j.run_id AND e.event LIKE '%%Started process for run%%' LIMIT 1) AS event
   FROM ingest_jobs j JOIN videos v ON v.video_id = j.video_id AND v.lease_run_id = j.run_id
   JOIN dagster.runs r ON r.run_id = j.run_id AND r.status = 'STARTED'
- WHERE j.status = 'running' AND NOT j.cancel_requested AND j.heartbeat_at > now() - interval '1.2 seconds'
-   AND (%(stages)s::text[] IS NULL OR j.progress ->> 'stage' = ANY(%(stages)s)
-        AND (j.progress ->> 'bytes')::bigint > 0
+ WHERE j.status = 'running'
+   AND (%(stages)s::text[] IS NULL OR j.progress ->> 'stage' = ANY(%(stages)s) AND NOT j.cancel_requested
+        AND j.heartbeat_at > now() - interval '1.2 seconds' AND (j.progress ->> 'bytes')::bigint > 0
         AND (j.progress ->> 'bytes')::bigint < 0.8 * (j.progress ->> 'total')::bigint)
 """
 

@@ -106,6 +106,20 @@ def run_status(stack: Running, run_id: str) -> str:
     return str(stack.database.all("SELECT status FROM dagster.runs WHERE run_id = %s", (run_id,))[0]["status"])
 
 
+def worker_of(stack: Running, processes: int = 2) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The worker and its pool's processes, when all of them are there. (What just died is a zombie for a moment.)"""
+    found: list[psutil.Process] = []
+
+    def is_there() -> bool:
+        with suppress(psutil.NoSuchProcess, StopIteration):
+            worker = stack.worker()
+            found[:] = [worker, *worker.children()]
+        return len(found) == 1 + processes
+
+    stack.wait_for("the worker", is_there)
+    return found[0], found[1:]
+
+
 def is_gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -155,7 +169,7 @@ def test_a_killed_run_takes_its_tool_along_and_is_running_again_soon(
     slowed: Interrupted, stack: Running, source: SourceServer
 ) -> None:
     job_id, tool = extracting(slowed, source, "/killed-run.mp4")
-    run = next(each for each in stack.worker().children() if tool in each.children(recursive=True))
+    run = next(each for each in worker_of(stack)[1] if tool in each.children(recursive=True))
     run.kill()
     assert seconds_until(lambda: is_gone(tool), 1.0) < 1.0
     slowed.extracts_slowly.unlink()
@@ -168,9 +182,7 @@ def test_runs_of_a_killed_worker_hand_their_jobs_back_and_no_process_stays(
     slowed: Interrupted, stack: Running, source: SourceServer
 ) -> None:
     job_id, tool = extracting(slowed, source, "/killed-worker.mp4")
-    worker = stack.worker()
-    children = worker.children()
-    assert len(children) == 2, "one of them is idle"
+    worker, children = worker_of(stack)  # one of them is idle
     worker.kill()
     took = seconds_until(lambda: all(is_gone(each) for each in (tool, *children)), 10)
     assert took < 5
@@ -184,8 +196,7 @@ def test_runs_of_a_killed_worker_hand_their_jobs_back_and_no_process_stays(
 
 def test_a_worker_whose_idle_processes_are_killed_works_again(stack: Running, source: SourceServer) -> None:
     """One of them may have held the lock under which all take their tasks."""
-    stack.wait_for("the worker", lambda: len(stack.worker().children()) == 2)
-    for idle in stack.worker().children():
+    for idle in worker_of(stack)[1]:
         idle.kill()
     row = stack.finish(stack.insert(source_url=unique(source, "/after-idle.mp4", b"after idle")[0]), seconds=60)[0]
     assert (row["outcome"], row["attempt"], row["failures"]) == ("ingested", 1, 0)

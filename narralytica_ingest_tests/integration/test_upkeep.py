@@ -13,7 +13,7 @@ from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobO
 from narralytica_ingest.config import Settings
 from narralytica_ingest.definitions import defs
 from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
-from narralytica_ingest.sensors import dead_runs
+from narralytica_ingest.sensors import dead_runs, status
 from narralytica_ingest.sensors import upkeep as sensor
 from narralytica_ingest.sensors.upkeep_memory import BLIND_SECONDS, Memory
 from narralytica_ingest.store import dispatch, jobs, leases
@@ -285,6 +285,25 @@ def test_a_run_that_was_terminated_while_its_message_waited_cancels_its_job_howe
     upkeep.instance.report_run_failed(run)
     upkeep.look()
     assert upkeep.row(claimed.job_id)["status"] == "canceled"
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(60, "running"), (None, "queued")])
+def test_a_failed_run_costs_its_job_an_attempt_unless_it_holds_a_lease_and_so_may_live(
+    upkeep: Upkeep, seconds: int | None, left: str
+) -> None:
+    """Upkeep may take a run for dead just when a worker begins it."""
+    run_id = upkeep.make_run(Status.STARTED)
+    job_id = upkeep.running(run_id)
+    if seconds is None:
+        upkeep.database.all("UPDATE videos SET lease_run_id = NULL, lease_expires_at = NULL RETURNING 1")
+    run = upkeep.instance.get_run_by_id(run_id)
+    assert run is not None
+    upkeep.instance.report_run_failed(run)
+    failed = upkeep.instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.RUN_FAILURE).records[0]
+    event = failed.event_log_entry.dagster_event
+    assert event is not None
+    status.run_failed(dg.build_run_status_sensor_context("run_failed", event, upkeep.instance, run))
+    assert upkeep.row(job_id)["status"] == left
 
 
 # ---- outages ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A worker's pool is broken when an idle process of it was killed, or when it leaves a run waiting beside a free slot."""
+"""A worker's pool is broken when an idle process of it was killed, or when a run waits there beside a free slot."""
 
 import signal
 from collections.abc import Iterator

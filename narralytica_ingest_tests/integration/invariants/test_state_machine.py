@@ -100,11 +100,15 @@ def test_what_is_published_is_not_swept(connections: Connections, slow: str, die
         machine.teardown()
 
 
-def test_a_run_that_lost_its_lease_names_nothing(connections: Connections) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_run_that_lost_its_lease_names_nothing(connections: Connections, gone: bool) -> None:
     machine = Machine(connections)
     machine.begin(["one-name"])
     machine.dispatch()
     run = advance(machine, "learn")
-    machine.lose_lease(0, "upkeep")
+    if gone:
+        machine.delete(0)
+    else:
+        machine.lose_lease(0, "upkeep")
     run.work()
     machine.teardown()
