@@ -17,16 +17,25 @@ Trial = Callable[[Kill], list[str]]
 # ---- which kills ---------------------------------------------------------------------------------------------------
 
 
-def own_writes(points: Sequence[Point]) -> list[Kill]:
-    """Before and after each write of our own, since between two of them files change, too; but only after those by
-    which the server is tried."""
-    before = [Kill(kill.number, after=False) for kill in _after(points, OWN) if "probe/" not in _what(points, kill)]
-    return sorted(before + _after(points, OWN), key=lambda kill: (kill.number, kill.after))
-
-
 def after_own_writes(points: Sequence[Point]) -> list[Kill]:
     """After each write of our own, but those by which the server is tried."""
-    return [kill for kill in _after(points, OWN) if "probe/" not in _what(points, kill)]
+    return [kill for kill in _after(points, OWN) if not _tries_the_server(points, kill)]
+
+
+def before_own_writes(points: Sequence[Point]) -> list[Kill]:
+    """Just before each of them: since the write before, files may have changed."""
+    return [Kill(kill.number, after=False) for kill in after_own_writes(points)]
+
+
+def around_own_writes(points: Sequence[Point]) -> list[Kill]:
+    """Both."""
+    return sorted(before_own_writes(points) + after_own_writes(points), key=lambda kill: (kill.number, kill.after))
+
+
+def other_own_writes(points: Sequence[Point]) -> list[Kill]:
+    """What `after_own_writes` leaves out."""
+    tries = [kill for kill in _after(points, OWN) if _tries_the_server(points, kill)]
+    return before_own_writes(points) + tries
 
 
 def after_writes_of_dagster(points: Sequence[Point]) -> list[Kill]:
@@ -38,8 +47,8 @@ def _after(points: Sequence[Point], kinds: set[str]) -> list[Kill]:
     return [Kill(point.number, after=True) for point in points if point.kind in kinds]
 
 
-def _what(points: Sequence[Point], kill: Kill) -> str:
-    return points[kill.number - 1].what
+def _tries_the_server(points: Sequence[Point], kill: Kill) -> bool:
+    return "probe/" in points[kill.number - 1].what
 
 
 def check_points(points: Sequence[Point], needed: Sequence[str], least: int) -> None:

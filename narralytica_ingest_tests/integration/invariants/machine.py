@@ -20,6 +20,7 @@ CODES = ("timed_out", "not_found", "login_required", "rate_limited", "bot_check"
 # Steps that others may come between.
 SLOW = ("run", "run", "run", "remove", "identify", "identify", "delete", "claim", "answer", "silent", "cancel", "retry",
         "abandoned")  # fmt: skip
+BY_HAND = (ASSETS, ASSETS[:1], ASSETS[1:2], ASSETS[2:], (ASSETS[0], ASSETS[2]), (ASSETS[0], ASSETS[2]))
 BESIDE = (None, None, "sweeper", "run")
 WRITES = ("announce", "put", "commit", "commit", "metadata", "metadata", "end", "beat")
 
@@ -41,18 +42,21 @@ class Machine(Surroundings):
     # ---- runs -------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.seen.videos)
-    @rule(
-        index=INDEX,
-        assets=st.sampled_from([None, ASSETS, ASSETS, ASSETS[:1], ASSETS[1:2], ASSETS[2:], (ASSETS[0], ASSETS[2])]),
-    )
-    def start_by_hand(self, index: int, assets: tuple[str, ...] | None) -> None:
-        """A run of the UI or of a backfill, of all or of some assets; or one with the tags of another run."""
-        if assets:
-            run = Run(self.world, f"ui-{self.world.number()}", self.video(index), None, assets)
-            self.launch(run).work()
-        elif self.runs:
-            old = one(self.runs, index)
-            self.launch(Run(self.world, f"copy-{self.world.number()}", old.video_id, old.tags)).work()
+    @rule(index=INDEX, assets=st.sampled_from(BY_HAND), steps=st.sampled_from([1, 4, 30]))
+    def materialize(self, index: int, assets: tuple[str, ...], steps: int = 1) -> None:
+        """A run of the UI or of a backfill, of all or of some assets."""
+        run = self.launch(Run(self.world, f"ui-{self.world.number()}", self.video(index), None, assets))
+        for _ in range(steps):
+            run.work()
+
+    @precondition(lambda self: self.runs)
+    @rule(index=INDEX, steps=st.sampled_from([1, 2, 4]))
+    def run_again(self, index: int, steps: int) -> None:
+        """A run with the tags of another."""
+        old = one(self.runs, index)
+        copy = self.launch(Run(self.world, f"copy-{self.world.number()}", old.video_id, old.tags))
+        for _ in range(steps):
+            copy.work()
 
     @precondition(lambda self: self.at_work())
     @rule(index=INDEX, steps=st.sampled_from([1, 2, 3, 4, 6, 30]), beside=st.sampled_from(BESIDE))
@@ -75,18 +79,20 @@ class Machine(Surroundings):
         self.world.do(run.end(failure(code)) if code else run.beat())
 
     @precondition(lambda self: self.world.slow is None and any(run.lease for run in self.at_work()))
-    @rule(index=INDEX, by=st.sampled_from(["upkeep", "job", "ui"]))
+    @rule(index=INDEX, by=st.sampled_from(["upkeep", "job", "copy", "ui"]))
     def lose_lease(self, index: int, by: str) -> None:
         """A run falls silent in the midst of its work, so long that others notice, and perhaps go on in its place."""
-        video_id = one([run for run in self.at_work() if run.lease], index).video_id
+        silent = one([run for run in self.at_work() if run.lease], index)
         self.world.time_passes(60.0)
-        if by == "ui" and video_id in self.seen.videos:
-            self.launch(Run(self.world, f"ui-{self.world.number()}", video_id, None)).work()
+        if by == "ui" and silent.video_id in self.seen.videos:
+            self.launch(Run(self.world, f"ui-{self.world.number()}", silent.video_id, None)).work()
         else:
             self.do(keepers.requeue_silent())
-        if by == "job":
+        if by in ("job", "copy"):
             self.world.time_passes(60.0)
             self.dispatch()
+        if by == "copy" and silent in self.runs:  # before the new run takes the job up
+            self.run_again(self.runs.index(silent), 2)
 
     @precondition(lambda self: self.zombies())
     @rule(index=INDEX, writes=st.lists(st.sampled_from(WRITES), min_size=1, max_size=3))

@@ -64,7 +64,7 @@ def test_a_served_original_is_not_replaced_in_place(connections: Connections) ->
     machine.calm()
     machine.world.lose("raw_video")
     machine.world_changes("A")
-    machine.start_by_hand(0, ("raw_video",))
+    machine.materialize(0, ("raw_video",))
     machine.work(0, 30)
     machine.teardown()
 
@@ -79,24 +79,60 @@ def test_a_run_that_lost_its_lease_says_nothing_about_its_job(connections: Conne
     machine.teardown()
 
 
+def about_to_store_what_is_left_over(connections: Connections) -> tuple[Machine, Run]:
+    """A video was deleted, its objects are still there, and a run has just fetched it again."""
+    machine = Machine(connections)
+    machine.begin(["a"])
+    machine.calm()
+    machine.delete(0)
+    machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
+    machine.dispatch()
+    return machine, advance(machine, "announce")
+
+
 @pytest.mark.parametrize("dies", [False, True])
 @pytest.mark.parametrize("slow", ["look", "remove", "announce"])
-def test_what_is_published_is_not_swept(connections: Connections, slow: str, dies: bool) -> None:
-    """The sweeper comes to the object of a video that was deleted, as a run is about to store it again."""
+def test_sweeper_and_publisher_come_to_an_object_at_once(connections: Connections, slow: str, dies: bool) -> None:
     for statements in range(7):
-        machine = Machine(connections)
-        machine.begin(["a"])
-        machine.calm()
-        machine.delete(0)
-        machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
-        machine.dispatch()
-        run = advance(machine, "announce")
+        machine, run = about_to_store_what_is_left_over(connections)
         if slow == "remove":
             machine.do(keepers.begin_removal(machine.world))
         machine.begin_slowly("run" if slow == "announce" else "remove", 0, statements)
         for _ in range(6):
             machine.sweep() if slow == "announce" else run.work()
         machine.go_on(0 if dies else 100)
+        machine.teardown()
+
+
+def test_what_is_published_is_not_swept(connections: Connections) -> None:
+    for steps in range(7):
+        machine, run = about_to_store_what_is_left_over(connections)
+        for _ in range(steps):
+            run.work()
+        machine.sweep()
+        machine.work(0, 30)
+        machine.teardown()
+
+
+def test_a_publisher_waits_for_the_removal_that_a_dead_sweeper_asked_for(connections: Connections) -> None:
+    machine, _ = about_to_store_what_is_left_over(connections)
+    for index in range(3):  # whichever of the objects it is
+        machine.sweeper("begin", index)
+        machine.sweeper("die", index)
+    machine.work(0, 6)
+    while machine.world.late_removals:
+        machine.bucket("late removal", 0)
+    machine.teardown()
+
+
+def test_a_note_about_an_object_that_is_let_go_just_now_is_kept(connections: Connections) -> None:
+    """Two videos have the same bytes. The sweeper looks at what one of them left while the other one goes, too."""
+    for statements in range(7):
+        machine = Machine(connections)
+        machine.begin(["b", "same-as-b"])
+        machine.calm()
+        machine.delete(1)
+        machine.race("remove", "delete", 0, 0, statements)
         machine.teardown()
 
 
