@@ -12,8 +12,8 @@ from narralytica_ingest_tests.chaos.plan import STAGES
 from narralytica_ingest_tests.chaos.watch import Recovery
 from narralytica_ingest_tests.chaos.world import LEASE_SECONDS
 
-# A killed run is running again within 2 minutes, at defaults, of which the lease is 45 s. The lease is shorter here; the
-# looks of the sensors and the patience with workers that come back are not, and faults go on meanwhile for a while.
+# A killed run is running again within 2 minutes, at defaults, of which the lease is 45 s. The lease is shorter here;
+# the looks of the sensors and the patience with workers that come back are not, and faults go on meanwhile for a while.
 PROMISED_SECONDS, DEFAULT_LEASE_SECONDS = 120.0, 45.0
 BOUND_SECONDS = PROMISED_SECONDS - (DEFAULT_LEASE_SECONDS - LEASE_SECONDS) + LONG_SECONDS
 ROWS = (
