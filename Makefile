@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup run test test-all check docs chaos bench lock clean
+.PHONY: help setup run test test-all test-thorough check docs chaos bench lock clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,12 +36,15 @@ PARTS := -n 2 narralytica_ingest_tests/unit narralytica_ingest_tests/integration
 STACK := narralytica_ingest_tests/e2e
 
 test: setup ## the fast tests, with real servers (under 10 minutes)
-	$(BIN)/pytest -m "not slow" $(PARTS)
-	$(BIN)/pytest -m "not slow" $(STACK)
+	$(BIN)/pytest -m "not slow and not thorough" $(PARTS)
+	$(BIN)/pytest -m "not slow and not thorough" $(STACK)
 
-test-all: setup ## all tests
-	$(BIN)/pytest $(PARTS)
-	$(BIN)/pytest $(STACK)
+test-all: setup ## the slow tests, too, as CI runs them (under 30 minutes)
+	$(BIN)/pytest -m "not thorough" $(PARTS)
+	$(BIN)/pytest -m "not thorough" $(STACK)
+
+test-thorough: setup ## what CI has no time for: the other crash points
+	$(BIN)/pytest -m thorough $(PARTS)
 
 docs: setup ## write docs/failure-codes.md anew, after a change of the catalogue of failures
 	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md.new

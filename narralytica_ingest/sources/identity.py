@@ -131,7 +131,7 @@ def _source_of(extractor: str) -> str:
 
 def _split(url: str) -> SplitResult:
     """The URL's parts: scheme and host in lower case, no default port, no fragment that only scrolls."""
-    text = url.strip()
+    text = _without_place(url.strip())
     scheme = text.partition(":")[0].lower()
     if scheme == "s3":
         raise failure("unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url.")
@@ -156,8 +156,13 @@ def _split(url: str) -> SplitResult:
         netloc += f":{port}"
     if "@" in parts.netloc:
         netloc = f"{parts.netloc.rpartition('@')[0]}@{netloc}"
-    fragment = parts.fragment if parts.fragment.startswith(("!", "/")) else ""
-    return SplitResult(scheme, netloc, parts.path or "/", parts.query, fragment)
+    return SplitResult(scheme, netloc, parts.path or "/", parts.query, parts.fragment)
+
+
+def _without_place(text: str) -> str:
+    """Without a fragment that only scrolls; then no blank that stood before it may end the URL either."""
+    page, _, fragment = text.partition("#")
+    return text if fragment.startswith(("!", "/")) else page.rstrip()
 
 
 def _youtube(parts: SplitResult, host: str) -> Identity | None:

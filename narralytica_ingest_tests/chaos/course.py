@@ -58,11 +58,15 @@ class Course:
         """Makes all faults; returns when none lasts any more."""
         threading.excepthook = self._note_exception
         self._put_off_at = time.monotonic() + _PATIENCE
-        while self._plan or self._at_work:
-            self._feed()
-            self._go_on()
-            self._strike()
-            self._look()
+        try:
+            while self._plan or self._at_work:
+                self._feed()
+                self._go_on()
+                self._strike()
+                self._look()
+        finally:
+            for _, _, steps in self._at_work:  # whoever interrupts this leaves nothing frozen
+                steps.close()
         for _ in range(len(self.world.library.videos), self.videos):
             self.world.submit(self.world.library.add())
 

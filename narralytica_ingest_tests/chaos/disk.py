@@ -83,7 +83,8 @@ def small_disk(home: Path) -> Iterator[Disk]:
     mount = home / "disk"
     mount.mkdir(parents=True)
     options = ["-t", "tmpfs", "-o", f"size={SIZE_BYTES},mode=0700", "chaos", str(mount)]
-    if os.geteuid() != 0 or subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
+    may = os.geteuid() == 0 and shutil.which("mount") is not None
+    if not may or subprocess.run(["mount", *options], capture_output=True, check=False).returncode != 0:
         disk = Reservation(home / "reservations")
         try:
             yield disk

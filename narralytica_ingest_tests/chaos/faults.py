@@ -7,7 +7,7 @@ lasts (a server that stands still, a full disk) leaves the others free to come a
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -17,7 +17,7 @@ import psutil
 from narralytica_ingest_tests.chaos.watch import Watch
 from narralytica_ingest_tests.chaos.world import LEASE_SECONDS, Active, World
 
-Steps = Iterator[None]
+Steps = Generator[None, None, None]
 
 DISK_FULL = "disk full"
 NOTHING: frozenset[str] = frozenset()

@@ -284,6 +284,7 @@ urls = st.builds(
 @example("http://[fe80::1%25eth0]/")
 @example("http://a@b@c/")
 @example("http://xn--0.example/")
+@example("HTTP://0/\xa0#")
 def test_any_text_is_identified_the_same_way_again_or_refused(text: str) -> None:
     try:
         identity = identify_url(text)

@@ -78,6 +78,8 @@ def machine() -> Iterator[Machine]:
     with (
         patch.object(dispatch, "WAIT_SECONDS", 0.0),  # there is no news but what was submitted before
         patch.object(upkeep_memory, "BLIND_SECONDS", inf),  # upkeep has looked all the while: it is the run that died
+        # What is in doubt has been so for an hour, of which upkeep's own memory knows nothing.
+        patch.object(upkeep_memory.Memory, "suspect", lambda _memory, doubtful: set(doubtful)),
         patch.object(sweep, "PASS_SECONDS", 0.0),
         patch.object(sweep, "STALE_UPLOAD", timedelta(seconds=-2)),  # the bucket's own dates are in seconds
         patch.object(sqlalchemy.pool, "NullPool", sqlalchemy.pool.QueuePool),  # Dagster connects for each event

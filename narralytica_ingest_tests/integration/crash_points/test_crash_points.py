@@ -90,25 +90,25 @@ def test_a_kill_after_a_write_to_tables_or_bucket_leaves_no_trace(opened: Opened
     ended_alike(opened, "from_a_url", after_own_writes, (share, SHARES))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_kill_before_a_write_to_tables_or_bucket_leaves_no_trace(opened: Opened, share: int) -> None:
     ended_alike(opened, "from_a_url", other_own_writes, (share, SHARES))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_kill_at_a_write_of_dagsters_leaves_no_trace(opened: Opened, share: int) -> None:
     ended_alike(opened, "from_a_url", after_writes_of_dagster, (share, SHARES))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_kill_while_a_ready_video_is_ingested_again_leaves_no_trace(opened: Opened, share: int) -> None:
     ended_alike(opened, "again", around_own_writes, (share, SHARES))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_kill_while_an_upload_is_ingested_leaves_no_trace(opened: Opened) -> None:
     ended_alike(opened, "from_an_upload", after_own_writes)
 
@@ -116,7 +116,7 @@ def test_a_kill_while_an_upload_is_ingested_leaves_no_trace(opened: Opened) -> N
 @pytest.mark.parametrize(
     ("first", "needed"),
     [
-        pytest.param("CompleteMultipartUpload", ["DELETE publications", "DeleteObject"], marks=pytest.mark.slow),
+        pytest.param("CompleteMultipartUpload", ["DELETE publications", "DeleteObject"], marks=pytest.mark.thorough),
         ("INSERT media_files", ["UPDATE videos", "UPDATE ingest_jobs"]),
     ],
 )

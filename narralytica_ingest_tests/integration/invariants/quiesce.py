@@ -3,6 +3,7 @@
 import psycopg
 
 from narralytica_ingest.store.leases import Dispatch
+from narralytica_ingest.store.objects import REMOVAL_SECONDS
 from narralytica_ingest_tests.integration.invariants import keepers
 from narralytica_ingest_tests.integration.invariants.history import describe
 from narralytica_ingest_tests.integration.invariants.invariants import Invariant, Violated
@@ -49,6 +50,8 @@ def tick(world: World) -> None:
         run = Run(world, f"good-{world.number()}", request.video_id, Dispatch(request.job_id, request.attempt))
         while not run.over:
             run.work()
+            if run.waits:  # for a removal that a dead sweeper asked for
+                world.time_passes(REMOVAL_SECONDS)
 
 
 def clean(world: World) -> None:

@@ -50,6 +50,7 @@ class Run:
     original: str | None = None
     files: list[MediaFile] = field(default_factory=list)
     todo: list[str] = field(default_factory=list)
+    waits: bool = False
 
     def __post_init__(self) -> None:
         self.todo = ["answer", "take"] if self.tags else ["take"]
@@ -183,10 +184,16 @@ class Run:
 
     def _wait(self) -> Step:
         keys = [file.object_key for file in self.files]
+
+        def then(being_removed: bool) -> None:
+            self.waits = being_removed
+            if being_removed:
+                self.todo.insert(0, "wait")
+
         return self._step(
             "wait",
             lambda connection: objects.being_removed(connection, BUCKET, keys),
-            lambda being_removed: self.todo.insert(0, "wait") if being_removed else None,
+            then,
         )
 
     def put(self) -> Step:
