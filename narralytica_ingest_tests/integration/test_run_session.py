@@ -81,6 +81,11 @@ def test_a_job_whose_video_is_at_work_in_another_run_waits(settings: Settings, d
     assert row(database, late.job_id)["status"] == "queued"
 
 
+def test_a_run_of_an_unknown_video_fails_with_a_sentence(settings: Settings, database: Database) -> None:
+    with session(settings, database) as run, pytest.raises(IngestError, match="No video nobody is known"):
+        run.take(["nobody"])
+
+
 def test_a_re_execution_works_for_nobodys_job_and_is_refused_while_the_video_is_at_work(
     settings: Settings, database: Database
 ) -> None:

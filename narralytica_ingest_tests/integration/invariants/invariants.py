@@ -90,6 +90,11 @@ QUERIES: dict[Invariant, tuple[str, ...]] = {
         SELECT video_id || ' serves generations ' || min(generation) || ' and ' || max(generation)
           FROM ready_media_files GROUP BY video_id HAVING count(DISTINCT generation) > 1
         """,
+        """
+        SELECT video_id || ' keeps what was replaced' FROM videos v
+         WHERE EXISTS (SELECT FROM media_files f WHERE f.video_id = v.video_id AND f.generation < v.generation)
+            OR EXISTS (SELECT FROM video_metadata m WHERE m.video_id = v.video_id AND m.generation < v.generation)
+        """,
     ),
     Invariant.END_IS_EXPLAINED: (
         """

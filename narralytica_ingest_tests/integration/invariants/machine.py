@@ -20,9 +20,9 @@ CODES = ("timed_out", "not_found", "login_required", "rate_limited", "bot_check"
 # Steps that others may come between.
 SLOW = ("run", "run", "run", "remove", "identify", "identify", "delete", "claim", "answer", "silent", "cancel", "retry",
         "abandoned")  # fmt: skip
-BY_HAND = (ASSETS, ASSETS[:1], ASSETS[1:2], ASSETS[2:], (ASSETS[0], ASSETS[2]), (ASSETS[0], ASSETS[2]))
+BY_HAND = (None, None, ASSETS, ASSETS[:1], ASSETS[1:2], ASSETS[2:], (ASSETS[0], ASSETS[2]), (ASSETS[0], ASSETS[2]))
 BESIDE = (None, None, "sweeper", "run")
-WRITES = ("announce", "put", "commit", "commit", "metadata", "metadata", "end", "beat")
+WRITES = ("announce", "put", "commit", "commit", "metadata", "metadata", "end", "beat", "release")
 
 
 # What the tests have time for.
@@ -42,25 +42,16 @@ class Machine(Surroundings):
     # ---- runs -------------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.seen.videos)
-    @rule(index=INDEX, assets=st.sampled_from(BY_HAND), steps=st.sampled_from([1, 4, 30]))
-    def materialize(self, index: int, assets: tuple[str, ...], steps: int = 1) -> None:
-        """A run of the UI or of a backfill, of all or of some assets."""
-        run = self.launch(Run(self.world, f"ui-{self.world.number()}", self.video(index), None, assets))
-        for _ in range(steps):
-            run.work()
+    @rule(index=INDEX, assets=st.sampled_from(BY_HAND), steps=st.sampled_from([2, 6, 30]))
+    def start_by_hand(self, index: int, assets: tuple[str, ...] | None, steps: int = 1) -> None:
+        """A run of the UI or of a backfill, of all or of some assets; or one with the tags of another run."""
+        if assets:
+            self.launch(Run(self.world, f"ui-{self.world.number()}", self.video(index), None, assets), steps)
+        elif self.runs:
+            old = one(self.runs, index)
+            self.launch(Run(self.world, f"copy-{self.world.number()}", old.video_id, old.tags), steps)
 
-    @precondition(lambda self: self.runs)
-    @rule(index=INDEX, steps=st.sampled_from([1, 2, 4]))
-    def run_again(self, index: int, steps: int) -> None:
-        """A run with the tags of another."""
-        old = one(self.runs, index)
-        copy = self.launch(Run(self.world, f"copy-{self.world.number()}", old.video_id, old.tags))
-        for _ in range(steps):
-            copy.work()
-
-    @precondition(lambda self: self.at_work())
-    @rule(index=INDEX, steps=st.sampled_from([1, 2, 3, 4, 6, 30]), beside=st.sampled_from(BESIDE))
-    def work(self, index: int, steps: int, beside: str | None = None) -> None:
+    def _work(self, index: int, steps: int, beside: str | None = None) -> None:
         """A run goes on, at most to its end, and between its steps somebody else is at work."""
         run = one(self.at_work(), index)
         for _ in range(steps):
@@ -70,6 +61,12 @@ class Machine(Surroundings):
                 self.sweep()
             elif beside == "run" and self.at_work():
                 one(self.at_work(), index + 1).work()
+
+    # What a run does is tried more often than other things.
+    _WORK = rule(index=INDEX, steps=st.sampled_from([1, 2, 3, 4, 6, 30]), beside=st.sampled_from(BESIDE))
+    work = precondition(lambda self: self.at_work())(_WORK(_work))
+    work_on = precondition(lambda self: self.at_work())(_WORK(_work))
+    work_further = precondition(lambda self: self.at_work())(_WORK(_work))
 
     @precondition(lambda self: any(run.lease for run in self.at_work()))
     @rule(index=INDEX, code=st.sampled_from([None, *CODES]))
@@ -85,14 +82,14 @@ class Machine(Surroundings):
         silent = one([run for run in self.at_work() if run.lease], index)
         self.world.time_passes(60.0)
         if by == "ui" and silent.video_id in self.seen.videos:
-            self.launch(Run(self.world, f"ui-{self.world.number()}", silent.video_id, None)).work()
+            self.launch(Run(self.world, f"ui-{self.world.number()}", silent.video_id, None), 6)
         else:
             self.do(keepers.requeue_silent())
         if by in ("job", "copy"):
             self.world.time_passes(60.0)
             self.dispatch()
         if by == "copy" and silent in self.runs:  # before the new run takes the job up
-            self.run_again(self.runs.index(silent), 2)
+            self.start_by_hand(self.runs.index(silent), None, 2)
 
     @precondition(lambda self: self.zombies())
     @rule(index=INDEX, writes=st.lists(st.sampled_from(WRITES), min_size=1, max_size=3))
@@ -102,7 +99,7 @@ class Machine(Surroundings):
         run.imagine()
         steps: dict[str, Callable[[], Step]] = {
             "announce": run.announce, "put": run.put, "commit": run.commit, "metadata": run.commit_metadata,
-            "end": lambda: run.end(failure("not_found")), "beat": run.beat,
+            "end": lambda: run.end(failure("not_found")), "beat": run.beat, "release": run.release,
         }  # fmt: skip
         for write in writes:
             run.todo = []
@@ -111,10 +108,13 @@ class Machine(Surroundings):
     # ---- the world --------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.world.slow is None)
-    @rule(seconds=st.sampled_from([30.0, 60.0, 400.0, 4000.0]))
+    @rule(seconds=st.sampled_from([30.0, 60.0, 400.0, 4000.0, 0.0]))
     def time_passes(self, seconds: float) -> None:
-        """Leases end, jobs come to their time."""
-        self.world.time_passes(seconds)
+        """Leases end, jobs come to their time; 0: for once the sensors and a good worker are left alone."""
+        if seconds:
+            self.world.time_passes(seconds)
+        else:
+            tick(self.world)
 
     @rule(what=st.sampled_from(["encoder", *sorted({source.content for source in SOURCES.values() if source.content})]))
     def world_changes(self, what: str) -> None:
@@ -123,12 +123,6 @@ class Machine(Surroundings):
             self.world.encoder += 1
         else:
             self.world.versions[what] += 1
-
-    @precondition(lambda self: self.world.slow is None and self.has_jobs("queued", "dispatched", "running"))
-    @rule()
-    def calm(self) -> None:
-        """For once the sensors and a good worker are left alone."""
-        tick(self.world)
 
     # ---- overlapping transactions -----------------------------------------------------------------------------------
 

@@ -9,16 +9,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from psycopg.errors import ForeignKeyViolation
 
 from narralytica_ingest.failures import IngestError, failure
-from narralytica_ingest.store import outcomes
 from narralytica_ingest.store.leases import Dispatch
 from narralytica_ingest_tests.integration.invariants import keepers
-from narralytica_ingest_tests.integration.invariants.quiesce import quiesce
+from narralytica_ingest_tests.integration.invariants.quiesce import quiesce, tick
 from narralytica_ingest_tests.integration.invariants.runs import Run
 from narralytica_ingest_tests.integration.invariants.steps import Step
 from narralytica_ingest_tests.integration.invariants.world import Connections, World
 
 # What people are told whose wish cannot be granted, and the death of the sweeper: each was rolled back.
 TOLD = {"interrupted", "job_has_ended", "job_not_ended", "no_such_job_or_video"}
+WISHES = ("cancel", "cancel in SQL", "retry", "retry --force", "retry --force", "retry children", "reset hosts",
+          "delete", "delete")  # fmt: skip
+SENSORS = ("identify", "refuse", "claim", "lose a claim", "answer", "cancel", "emit", "silent", "silent, ours", "dead",
+           "a run failed", "a run was canceled")  # fmt: skip
 INDEX = st.integers(0, 7)
 MOST_RUNS = 8
 
@@ -85,18 +88,21 @@ class Surroundings(RuleBasedStateMachine):
             # The video that a job was led to has just gone; the sensor asks again at its next look.
             self.world.broken = False
 
-    def launch(self, run: Run) -> Run:
-        """A run begins; the oldest are dead for good."""
+    def launch(self, run: Run, steps: int) -> None:
+        """A run begins, and does some steps; the oldest are dead for good."""
         self.runs = [*self.runs, run][-MOST_RUNS:]
-        return run
+        for _ in range(steps):
+            run.work()
 
     # ---- the API and people -----------------------------------------------------------------------------------------
 
-    @initialize(names=st.lists(st.sampled_from(keepers.NAMES), min_size=1, max_size=3))
-    def begin(self, names: list[str]) -> None:
-        """Some jobs are there."""
+    @initialize(names=st.lists(st.sampled_from(keepers.NAMES), min_size=1, max_size=3), stored=st.booleans())
+    def begin(self, names: list[str], stored: bool = False) -> None:
+        """Some jobs are there, or what they asked for is."""
         for name in names:
             self.do(keepers.insert(name, None))
+        if stored:
+            tick(self.world)
 
     @rule(
         name=st.sampled_from(keepers.NAMES),
@@ -110,51 +116,39 @@ class Surroundings(RuleBasedStateMachine):
         key = key and f"{key} {name}"
         self.do(keepers.insert(name, max_attempts, force=force, priority=priority, idempotency_key=key))
 
-    @rule(
-        wish=st.sampled_from(["cancel", "cancel in SQL", "retry", "retry --force", "retry children", "reset hosts"]),
-        index=INDEX,
-    )
+    @rule(wish=st.sampled_from(WISHES), index=INDEX)
     def person(self, wish: str, index: int) -> None:
-        """Wishes something of any job, whatever its state."""
+        """Wishes something of any job or video, whatever its state."""
         job = self.job(index)
         steps: dict[str, Callable[[], Step]] = {
             "cancel": lambda: keepers.cancel(job), "cancel in SQL": lambda: keepers.cancel_in_sql(job),
             "retry": lambda: keepers.retry(job, force=False), "retry --force": lambda: keepers.retry(job, force=True),
             "retry children": lambda: keepers.retry_children(job), "reset hosts": keepers.reset_hosts,
+            "delete": lambda: keepers.delete(self.video(index) if self.seen.videos else ""),
         }  # fmt: skip
         self.do(steps[wish]())
 
-    @precondition(lambda self: self.seen.videos)
-    @rule(index=INDEX)
-    def delete(self, index: int) -> None:
-        """Of any video, whatever its state."""
-        self.do(keepers.delete(self.video(index)))
-
     # ---- sensors ----------------------------------------------------------------------------------------------------
 
-    @rule()
-    def dispatch(self) -> None:
+    @rule(steps=st.sampled_from([1, 2, 4, 6, 9]))
+    def dispatch(self, steps: int = 1) -> None:
         """The dispatch sensor, undisturbed; its runs begin."""
         for job in keepers.unidentified(self.world):
             self.do(keepers.identify(job))
         for step in (keepers.cancel_requested(), keepers.answer_ready(), keepers.claim(self.world)):
             self.do(step)
         while self.world.requests:
-            self.begin_run(0)
+            self.begin_run(0, steps)
 
     @precondition(lambda self: self.world.requests)
-    @rule(index=INDEX)
-    def begin_run(self, index: int) -> None:
+    @rule(index=INDEX, steps=st.sampled_from([1, 2, 6]))
+    def begin_run(self, index: int, steps: int) -> None:
         """One that Dagster was asked for."""
         request = self.world.requests.pop(index % len(self.world.requests))
         tags = Dispatch(request.job_id, request.attempt)
-        self.launch(Run(self.world, f"run-{self.world.number()}", request.video_id, tags)).work()
+        self.launch(Run(self.world, f"run-{self.world.number()}", request.video_id, tags), steps)
 
-    @rule(
-        part=st.sampled_from(["identify", "refuse", "claim", "lose a claim", "answer", "cancel", "emit", "silent",
-                              "silent, ours", "dead"]),
-        index=INDEX,
-    )  # fmt: skip
+    @rule(part=st.sampled_from(SENSORS), index=INDEX)
     def sensor(self, part: str, index: int) -> None:
         """One of the things that the sensors do."""
         if part in ("identify", "refuse"):
@@ -168,16 +162,16 @@ class Surroundings(RuleBasedStateMachine):
             "answer": keepers.answer_ready, "cancel": keepers.cancel_requested,
             "emit": lambda: keepers.emit_again(self.world), "silent": keepers.requeue_silent,
             "silent, ours": lambda: keepers.requeue_silent(ours=True),
+            "a run failed": lambda: self._run_ended(index, "run_ended_early"),
+            "a run was canceled": lambda: self._run_ended(index, "canceled"),
             "dead": lambda: keepers.requeue_dead_dispatches(self.world),
         }  # fmt: skip
         self.do(steps[part]())
 
-    @precondition(lambda self: self.runs)
-    @rule(index=INDEX, canceled=st.booleans(), frees=st.booleans())
-    def run_ended(self, index: int, canceled: bool, frees: bool) -> None:
-        """The status sensor, or the upkeep sensor, of a run that may yet be at work."""
-        error = outcomes.canceled() if canceled else failure("run_ended_early")
-        self.do(keepers.run_ended(one(self.runs, index).run_id, error, frees=frees))
+    def _run_ended(self, index: int, code: str) -> Step:
+        """Dagster says so of a run that may yet be at work."""
+        run_id = one(self.runs, index).run_id if self.runs else "none"
+        return keepers.run_ended(run_id, failure(code), frees=index % 2 == 0)
 
     # ---- the sweeper, and the bucket --------------------------------------------------------------------------------
 

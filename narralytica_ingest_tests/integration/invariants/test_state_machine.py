@@ -8,6 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest_tests.integration.invariants import keepers
 from narralytica_ingest_tests.integration.invariants.machine import CI, Machine, machine_on
+from narralytica_ingest_tests.integration.invariants.quiesce import tick
 from narralytica_ingest_tests.integration.invariants.runs import Run
 from narralytica_ingest_tests.integration.invariants.world import Connections, connected
 
@@ -49,22 +50,22 @@ def test_a_name_is_given_once_though_two_give_it_at_once(connections: Connection
 def test_what_was_made_of_another_original_does_not_stay_beside_a_new_one(connections: Connections) -> None:
     machine = Machine(connections)
     machine.begin(["a"])
-    machine.calm()
+    tick(machine.world)
     machine.world.lose("audio_track")
     machine.bucket("mend", 0)
     machine.world.lose("raw_video")
     machine.world_changes("A")
-    machine.calm()
+    tick(machine.world)
     machine.teardown()
 
 
 def test_a_served_original_is_not_replaced_in_place(connections: Connections) -> None:
     machine = Machine(connections)
     machine.begin(["a"])
-    machine.calm()
+    tick(machine.world)
     machine.world.lose("raw_video")
     machine.world_changes("A")
-    machine.materialize(0, ("raw_video",))
+    machine.start_by_hand(0, ("raw_video",))
     machine.work(0, 30)
     machine.teardown()
 
@@ -83,7 +84,7 @@ def about_to_store_what_is_left_over(connections: Connections) -> tuple[Machine,
     """A video was deleted, its objects are still there, and a run has just fetched it again."""
     machine = Machine(connections)
     machine.begin(["a"])
-    machine.calm()
+    tick(machine.world)
     machine.delete(0)
     machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
     machine.dispatch()
@@ -130,7 +131,7 @@ def test_a_note_about_an_object_that_is_let_go_just_now_is_kept(connections: Con
     for statements in range(7):
         machine = Machine(connections)
         machine.begin(["b", "same-as-b"])
-        machine.calm()
+        tick(machine.world)
         machine.delete(1)
         machine.race("remove", "delete", 0, 0, statements)
         machine.teardown()
