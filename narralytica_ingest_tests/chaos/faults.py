@@ -223,7 +223,8 @@ def fill_disk(strike: Strike, target: Active) -> Steps:
 
 def _refused_by_disk(world: World) -> list[UUID]:
     rows = world.sql(
-        "SELECT job_id FROM ingest_jobs WHERE error_code = 'disk_full' AND updated_at > now() - interval '2 seconds'"
+        "SELECT job_id FROM ingest_jobs"
+        " WHERE error_code IN ('disk_full', 'no_room') AND updated_at > now() - interval '2 seconds'"
     )
     return [row["job_id"] for row in rows]
 

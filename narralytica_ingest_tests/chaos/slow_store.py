@@ -21,6 +21,7 @@ class SlowLine:
         self.rate = rate
         self.port = 0
         self._upstream = upstream
+        self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="slow line", daemon=True)
@@ -32,7 +33,8 @@ class SlowLine:
         listener.bind(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(asyncio.start_server(self._pass_on, sock=listener), self._loop).result(10)
+        starting = asyncio.start_server(self._pass_on, sock=listener)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(10)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
@@ -42,9 +44,12 @@ class SlowLine:
         self._loop.close()
 
     async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the loop closes what was closed a moment later
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = asyncio.current_task()
