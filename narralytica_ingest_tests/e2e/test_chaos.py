@@ -9,7 +9,8 @@ from narralytica_ingest_tests.chaos.run import KINDS, run_chaos
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
 def test_after_kills_outages_and_meddling_nothing_is_lost_and_nothing_is_there_twice(tmp_path: Path) -> None:
     report = run_chaos(tmp_path / "chaos" / "home", seed=4, videos=12, faults=25, workers=3)
     assert report.is_good, report.text
