@@ -34,6 +34,7 @@ class Findings:
 LOST, STUCK, TWICE = "jobs lost", "stuck jobs", "duplicates"
 CORRUPT, ORPHANED, MISSING = "corrupt objects", "orphaned objects", "objects missing"
 LEFT, APART, CHARGED = "things left behind", "tables and Dagster apart", "attempts charged to the wrong side"
+ZOMBIES = "writes after the lease was lost"
 
 
 def wait_until_quiet(world: World) -> None:
@@ -52,6 +53,8 @@ def check(world: World, watch: Watch) -> Findings:
         findings.add(CHARGED, said, job_id)
     for said in watch.unready:
         findings.add(LOST, said)
+    for said in watch.overwritten:
+        findings.add(ZOMBIES, said)
     for said in watch.left:
         findings.add(LEFT, said)
     return findings

@@ -26,6 +26,7 @@ ROWS = (
     checks.LEFT,
     checks.APART,
     checks.CHARGED,
+    checks.ZOMBIES,
 )
 _NAMED = 12
 

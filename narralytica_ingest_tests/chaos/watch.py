@@ -12,6 +12,7 @@ from uuid import UUID
 import psutil
 
 from narralytica_ingest.failures import IngestError
+from narralytica_ingest.store.database import Row
 from narralytica_ingest_tests.chaos.world import World
 
 LOOK_SECONDS = 0.5
@@ -24,6 +25,11 @@ SELECT job_id, video_id, status, attempt, failures, error_code, error_message, p
   FROM ingest_jobs ORDER BY created_at
 """
 
+# Every row says by which lease it was written last. (A row that was deleted and made anew is another one.)
+_WRITTEN = """
+SELECT 'media file ' || media_file_id AS row, video_id, lease_epoch FROM media_files
+ UNION ALL SELECT 'metadata of ' || created_at, video_id, lease_epoch FROM video_metadata
+"""
 # What a run costs its job that died with its process.
 DEATH = frozenset({"worker_lost", "run_ended_early"})
 _PIDS = """
@@ -77,6 +83,8 @@ class Watch:
         self._world = world
         self._charges: list[tuple[UUID, Seen]] = []
         self._ended: set[int] = set()
+        self.overwritten: list[str] = []
+        self._written: dict[tuple[str, str], int] = {}
         self._waiting: dict[UUID, Hit] = {}
         self._served: set[str] = set()
         self._next = 0.0
@@ -109,11 +117,13 @@ class Watch:
                 "SELECT video_id, status FROM videos WHERE video_id = ANY(%s) AND status <> 'ready'",
                 (list(self._served),),
             )
+            written = self._world.running.database.all(_WRITTEN)
         except IngestError:
             return
         for row in served:
             self.unready.append(f"video {row['video_id']} was {row['status']} while its next generation was made")
             self._served.discard(row["video_id"])
+        self._note_writers(written)
         for row in rows:
             job_id, heartbeat = row["job_id"], row["heartbeat"] or 0.0
             names = ("status", "attempt", "failures", "stage", "error_code")
@@ -157,6 +167,16 @@ class Watch:
         keys = [f"{job_id}:{attempt}" for attempt in (seen.attempt, seen.attempt - 1)]
         found = self._world.sql(_PIDS, (keys,))
         return seen.error_code in DEATH and any(int(row["pid"]) in self._ended for row in found)
+
+    def _note_writers(self, rows: Iterable[Row]) -> None:
+        """What a later lease has written is never written again by an earlier one."""
+        for row in rows:
+            name, epoch = (row["video_id"], row["row"]), row["lease_epoch"]
+            if epoch < (before := self._written.get(name, epoch)):
+                self.overwritten.append(
+                    f"{row['row']} of video {name[0]}: by lease {before}, and then by lease {epoch}"
+                )
+            self._written[name] = epoch
 
     def _note_recovery(self, job_id: UUID, seen: Seen, heartbeat: float) -> None:
         hit = self._waiting.get(job_id)

@@ -44,12 +44,14 @@ class Machine(Surroundings):
     @precondition(lambda self: self.seen.videos)
     @rule(index=INDEX, assets=st.sampled_from(BY_HAND), steps=st.sampled_from([2, 6, 30]))
     def start_by_hand(self, index: int, assets: tuple[str, ...] | None, steps: int = 1) -> None:
-        """A run of the UI or of a backfill, of all or of some assets; or one with the tags of another run."""
+        """A run of the UI or of a backfill, of all or of some assets; or one with the tags of another run, or that run
+        itself, which the broker delivers twice."""
         if assets:
             self.launch(Run(self.world, f"ui-{self.world.number()}", self.video(index), None, assets), steps)
         elif self.runs:
             old = one(self.runs, index)
-            self.launch(Run(self.world, f"copy-{self.world.number()}", old.video_id, old.tags), steps)
+            run_id = old.run_id if index % 2 else f"copy-{self.world.number()}"
+            self.launch(Run(self.world, run_id, old.video_id, old.tags, old.assets), steps)
 
     def _work(self, index: int, steps: int, beside: str | None = None) -> None:
         """A run goes on, at most to its end, and between its steps somebody else is at work."""
@@ -88,8 +90,8 @@ class Machine(Surroundings):
         if by in ("job", "copy"):
             self.world.time_passes(60.0)
             self.dispatch()
-        if by == "copy" and silent in self.runs:  # before the new run takes the job up
-            self.start_by_hand(self.runs.index(silent), None, 2)
+        if by == "copy":  # before the new run takes the job up
+            self.launch(Run(self.world, f"copy-{self.world.number()}", silent.video_id, silent.tags), 2)
 
     @precondition(lambda self: self.zombies())
     @rule(index=INDEX, writes=st.lists(st.sampled_from(WRITES), min_size=1, max_size=3))

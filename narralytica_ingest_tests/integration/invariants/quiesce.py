@@ -36,6 +36,7 @@ def tick(world: World) -> None:
     """What the sensors do, one after the other, and then the worker."""
     world.do(keepers.requeue_silent())
     world.do(keepers.requeue_dead_dispatches(world))
+    world.do(keepers.end_abandoned())
     for job in keepers.unidentified(world):
         try:
             world.do(identify(job))

@@ -85,7 +85,7 @@ def about_to_store_what_is_left_over(connections: Connections) -> tuple[Machine,
     machine = Machine(connections)
     machine.begin(["a"])
     tick(machine.world)
-    machine.delete(0)
+    machine.person("delete", 0)
     machine.insert("a", force=False, priority=0, key=None, max_attempts=None)
     machine.dispatch()
     return machine, advance(machine, "announce")
@@ -132,7 +132,7 @@ def test_a_note_about_an_object_that_is_let_go_just_now_is_kept(connections: Con
         machine = Machine(connections)
         machine.begin(["b", "same-as-b"])
         tick(machine.world)
-        machine.delete(1)
+        machine.person("delete", 1)
         machine.race("remove", "delete", 0, 0, statements)
         machine.teardown()
 
@@ -144,7 +144,7 @@ def test_a_run_that_lost_its_lease_names_nothing(connections: Connections, gone:
     machine.dispatch()
     run = advance(machine, "learn")
     if gone:
-        machine.delete(0)
+        machine.person("delete", 0)
     else:
         machine.lose_lease(0, "upkeep")
     run.work()

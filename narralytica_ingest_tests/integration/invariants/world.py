@@ -4,6 +4,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 from psycopg.errors import LockNotAvailable
@@ -51,6 +52,15 @@ SOURCES = {
     "list": Source("", entries=("a", "one-name", "inner-list")),
     "inner-list": Source("", entries=("b",)),
 }
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What a sweeper knows that is about to remove an object; see recovery/removal.py."""
+
+    key: str
+    alone: bool
+    began_at: datetime | None
 
 
 def name_of(video_id: str) -> str:
@@ -144,7 +154,7 @@ class World:
         self.connections = connections
         self.stored = Stored()
         self.files: dict[str, MediaFile] = {}  # all that were ever about to be stored, by their key
-        self.removing: str | None = None  # what the sweeper is about to remove
+        self.removing: Removal | None = None  # what the sweeper is about to remove
         self.late_removals: list[str] = []  # that the bucket will carry out some time soon
         self.versions: dict[str, int] = dict.fromkeys((source.content for source in SOURCES.values()), 1)
         self.encoder = 1  # of audio tracks: another version makes other bytes
