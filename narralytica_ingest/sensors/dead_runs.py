@@ -15,7 +15,7 @@ from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
 from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
 from narralytica_ingest.sensors.upkeep_memory import Memory
 from narralytica_ingest.store import upkeep as table
-from narralytica_ingest.store.database import Database
+from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.leases import Dispatch
 
 # A run that was made and never put into the queue: whoever made it died in between. (Those of jobs are emitted again.)
@@ -105,6 +105,22 @@ def end_run(instance: dg.DagsterInstance, run_id: str) -> None:
         instance.report_run_canceled(run, message="The run fell silent while it was being canceled.")
     else:
         instance.report_run_failed(run, message="The run's worker fell silent. Its job, if it has one, is tried again.")
+
+
+def note_stored(instance: dg.DagsterInstance, run_id: str, stored: Row) -> None:
+    """Dagster learns what a run had stored that fell silent before it could say so; else the tables alone knew.
+
+    Ranges are left out: such a backfill shows as failed, and is repeated in one run.
+    """
+    run, asset, video_id = instance.get_run_by_id(run_id), dg.AssetKey(stored["asset"]), stored["video_id"]
+    if run is None or run.tags.get("dagster/partition") != video_id:
+        return
+    events = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    if any(event.asset_key == asset for event in events):
+        return
+    tags = {"dagster/data_version": stored["version"]} if stored["version"] else {}
+    note = f"Stored by run {run_id}, which fell silent before it could say so; the upkeep sensor noted it."
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset, description=note, partition=video_id, tags=tags))
 
 
 def _dispatch(run: dg.DagsterRun) -> Dispatch | None:

@@ -88,6 +88,9 @@ class _Look:
             for job in lost:
                 outcomes.end_attempt(connection, job.job_id, job.attempt, fell_silent(job.unseen), self._policy)
             expired = table.clear_expired_leases(connection, grace, self.memory.back)
+            # Before the commit: if this process dies here, the next look does it again.
+            for stored in table.stored_by_silent(connection, expired):
+                dead_runs.note_stored(self.instance, expired[stored["video_id"]], stored)
         without_job = set(expired.values()) - {job.run_id for job in lost}
         for run_id in {job.run_id for job in lost} | without_job:
             dead_runs.end_run(self.instance, run_id)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from narralytica_ingest.store.database import Connection
+from narralytica_ingest.store.database import Connection, Row
 from narralytica_ingest.store.leases import Dispatch
 
 
@@ -68,6 +68,21 @@ def clear_expired_leases(
     """Frees the videos whose run stopped beating, and fences that run off for good. Returns run ids by video."""
     rows = connection.execute(_EXPIRED.encode(), {"grace": grace_seconds, "back_since": back_since})
     return {row["video_id"]: row["lease_run_id"] for row in rows.fetchall()}
+
+
+_STORED = """
+SELECT video_id, f.kind AS asset, f.sha256 AS version FROM media_files f JOIN videos v USING (video_id)
+ WHERE video_id = ANY(%(video_ids)s) AND f.lease_epoch = v.lease_epoch - 1 AND f.kind IN ('raw_video', 'audio_track')
+ UNION ALL
+SELECT video_id, 'video_metadata', NULL FROM video_metadata m JOIN videos v USING (video_id)
+ WHERE video_id = ANY(%(video_ids)s) AND m.lease_epoch = v.lease_epoch - 1
+"""
+
+
+def stored_by_silent(connection: Connection, video_ids: Collection[str]) -> list[Row]:
+    """What the runs had stored whose leases were cleared just now, in this transaction: `video_id`, `asset`, and
+    `version`, the SHA-256 of a media file."""
+    return connection.execute(_STORED, {"video_ids": list(video_ids)}).fetchall()
 
 
 def free_leases_of(connection: Connection, run_id: str) -> None:

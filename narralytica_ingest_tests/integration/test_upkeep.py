@@ -8,6 +8,7 @@ from uuid import UUID
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from narralytica_ingest.config import Settings
@@ -178,6 +179,31 @@ def test_a_run_with_a_lease_is_left_alone_and_a_silent_one_is_ended(upkeep: Upke
             "web-silent",
             "web-by-hand",
         }
+
+
+def test_dagster_learns_what_a_run_had_stored_that_died_before_it_could_say_so(upkeep: Upkeep) -> None:
+    silent = upkeep.make_run(Status.STARTED, tags={"dagster/partition": "web-v"})
+    reported = dg.AssetMaterialization("raw_video", partition="web-v")
+    event = DagsterEvent("ASSET_MATERIALIZATION", "ingest", event_specific_data=StepMaterializationData(reported))
+    upkeep.instance.report_dagster_event(event, silent)
+    with upkeep.database.transaction() as connection:
+        submit(connection)
+        _, lease = start(connection, silent, -1)
+        commit_all(connection, lease)
+    upkeep.look()
+    assert upkeep.status(silent) is Status.FAILURE
+    runs = {}
+    for name in ("raw_video", "audio_track", "video_metadata"):
+        latest = upkeep.instance.get_latest_materialization_event(dg.AssetKey(name))
+        assert latest is not None
+        assert latest.asset_materialization is not None
+        assert latest.asset_materialization.partition == "web-v"
+        runs[name] = latest.run_id
+    assert runs["raw_video"] == silent != runs["audio_track"]
+    assert upkeep.instance.get_latest_data_version_record(dg.AssetKey("audio_track")) is not None
+    upkeep.look()
+    events = upkeep.instance.fetch_materializations(dg.AssetKey("audio_track"), limit=5).records
+    assert len(events) == 1
 
 
 def test_a_terminated_run_that_no_worker_executes_is_canceled(upkeep: Upkeep) -> None:

@@ -30,6 +30,8 @@ _QUERIES = {
     "leftovers": "SELECT bucket, object_key FROM leftover_objects",
     "pauses": "SELECT resource FROM claim_pauses",
     "partitions": "SELECT partitions_def_name, partition FROM dagster.dynamic_partitions",
+    "materializations": """SELECT DISTINCT asset_key, partition FROM dagster.event_logs
+                            WHERE dagster_event_type = 'ASSET_MATERIALIZATION'""",
     "unfinished runs": "SELECT status FROM dagster.runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')",
 }
 
