@@ -21,7 +21,7 @@ from narralytica_ingest.engine.tags import ATTEMPT_TAG, JOB_TAG
 from narralytica_ingest.intake import Intake
 from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.partitions import videos
-from narralytica_ingest.store import artifacts, dispatch, jobs, leases
+from narralytica_ingest.store import artifacts, dispatch, jobs, leases, metadata_rows
 from narralytica_ingest.store.artifacts import MediaFile
 from narralytica_ingest.store.database import Connection, Database, Row
 from narralytica_ingest.store.dispatch import Dispatched
@@ -115,7 +115,7 @@ def put(client: "S3Client", bucket: str, kind: str, body: bytes) -> MediaFile:
 def commit(connection: Connection, lease: Lease, files: Sequence[MediaFile]) -> None:
     """What a run commits: the files and the metadata."""
     artifacts.commit_media_files(connection, lease, files)
-    artifacts.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease)])
+    metadata_rows.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease)])
 
 
 def make_ready(database: Database, client: "S3Client", bucket: str, name: str = "v", body: bytes = BODY) -> str:

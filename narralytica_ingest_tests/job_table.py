@@ -3,11 +3,12 @@
 from typing import Any
 from uuid import UUID
 
-from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes
-from narralytica_ingest.store.artifacts import METADATA_COLUMNS, MediaFile
+from narralytica_ingest.store import artifacts, dispatch, jobs, leases, metadata_rows, outcomes
+from narralytica_ingest.store.artifacts import MediaFile
 from narralytica_ingest.store.database import Connection
 from narralytica_ingest.store.dispatch import Dispatched, VideoKey
 from narralytica_ingest.store.leases import Dispatch, Lease
+from narralytica_ingest.store.metadata_rows import METADATA_COLUMNS
 
 POLICY = outcomes.RetryPolicy(max_attempts=3, base_seconds=5, max_seconds=60, random=lambda: 0.0)
 SHA = "a" * 64
@@ -47,7 +48,7 @@ def metadata_row(lease: Lease, **values: Any) -> dict[str, Any]:
 def commit_all(connection: Connection, lease: Lease, sha256: str = SHA, **values: Any) -> None:
     artifacts.commit_media_files(connection, lease, [media_file("raw_video", sha256)])
     artifacts.commit_media_files(connection, lease, [media_file("audio_track", sha256)])
-    artifacts.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease, **values)])
+    metadata_rows.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease, **values)])
 
 
 def job(connection: Connection, job_id: UUID) -> dict[str, Any]:

@@ -65,4 +65,5 @@ def _extract(session: RunSession, original: StoredMedia) -> LocalFile:
         extension="flac",
         content_type="audio/flac",
         probe=measured,
+        profile="flac",
     )

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from narralytica_ingest.engine.run_session import RunSession
-from narralytica_ingest.store.artifacts import commit_metadata
 from narralytica_ingest.store.database import Row
+from narralytica_ingest.store.metadata_rows import commit_metadata
 
 if TYPE_CHECKING:
     import pandas as pd

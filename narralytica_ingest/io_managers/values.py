@@ -26,6 +26,8 @@ class LocalFile:
     language: str | None = None
     origin: str | None = None
     probe: dict[str, Any] | None = None
+    profile: str | None = None
+    facts: dict[str, Any] | None = None
     copy_from: ObjectRef | None = None
 
 

@@ -99,6 +99,8 @@ class MediaStore:
             language=file.language,
             origin=file.origin,
             probe=file.probe,
+            profile=file.profile,
+            facts=file.facts,
         )
         return row, fresh
 

@@ -1,22 +1,23 @@
-"""What a run commits: media files and metadata, and the one decision when a video is done.
+"""What a run commits: media files (metadata: `metadata_rows.py`), and the one decision when a video is done.
 
 Every commit is fenced by the lease and asks, in the same transaction, whether the generation is complete.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from narralytica_ingest.failures import failure
 from narralytica_ingest.store import breaker, objects, pauses
-from narralytica_ingest.store.database import Connection, Row, as_jsonb
+from narralytica_ingest.store.database import Connection, as_jsonb
 from narralytica_ingest.store.leases import Lease, fence
 
 
 @dataclass(frozen=True)
 class MediaFile:
     """A stored object of a video: `kind`, where it is, and what it measures. `size_bytes` and `sha256` are of the
-    object's bytes; `probe` holds what ffprobe measured, and `origin` who made captions, where that applies."""
+    object's bytes; `probe` holds what ffprobe measured, `origin` who made captions, `profile` how an audio track was
+    made, and `facts` what was measured and decided then, where that applies."""
 
     kind: str
     bucket: str
@@ -27,17 +28,19 @@ class MediaFile:
     language: str | None = None
     origin: str | None = None
     probe: dict[str, Any] | None = None
+    profile: str | None = None
+    facts: dict[str, Any] | None = None
 
 
 _UPSERT_FILE = """
-INSERT INTO media_files (video_id, generation, kind, language, origin, bucket, object_key, size_bytes, sha256,
-                         content_type, probe, lease_epoch)
-VALUES (%(video_id)s, %(generation)s, %(kind)s, %(language)s, %(origin)s, %(bucket)s, %(object_key)s, %(size_bytes)s,
-        %(sha256)s, %(content_type)s, %(probe)s, %(epoch)s)
-ON CONFLICT (video_id, generation, kind, coalesce(language, ''), coalesce(origin, '')) DO UPDATE
+INSERT INTO media_files (video_id, generation, kind, language, origin, profile, bucket, object_key, size_bytes,
+                         sha256, content_type, probe, facts, lease_epoch)
+VALUES (%(video_id)s, %(generation)s, %(kind)s, %(language)s, %(origin)s, %(profile)s, %(bucket)s, %(object_key)s,
+        %(size_bytes)s, %(sha256)s, %(content_type)s, %(probe)s, %(facts)s, %(epoch)s)
+ON CONFLICT (video_id, generation, kind, coalesce(language, ''), coalesce(origin, ''), coalesce(profile, '')) DO UPDATE
    SET bucket = excluded.bucket, object_key = excluded.object_key, size_bytes = excluded.size_bytes,
        sha256 = excluded.sha256, content_type = excluded.content_type, probe = excluded.probe,
-       lease_epoch = excluded.lease_epoch
+       facts = excluded.facts, lease_epoch = excluded.lease_epoch
  WHERE media_files.lease_epoch <= excluded.lease_epoch
 """
 
@@ -67,7 +70,8 @@ def commit_media_files(connection: Connection, lease: Lease, files: Sequence[Med
         _begin_anew(connection, lease, original)
     for file in files:
         values = vars(file) | {"video_id": lease.video_id, "generation": lease.generation, "epoch": lease.epoch}
-        values["probe"] = None if file.probe is None else as_jsonb(file.probe)
+        for name in ("probe", "facts"):
+            values[name] = None if values[name] is None else as_jsonb(values[name])
         connection.execute(_UPSERT_FILE, values)
         if file.kind == "raw_video":
             connection.execute(_CONTENT, (file.sha256, lease.video_id))
@@ -88,41 +92,6 @@ def _begin_anew(connection: Connection, lease: Lease, original: MediaFile) -> No
         )
     for statement in _DROP_OF_OTHER_ORIGINAL:
         connection.execute(statement, values)
-
-
-# One statement for any number of videos: the rows travel as one JSON value, typed by the table itself.
-_METADATA_COLUMNS = """
-title, description, channel_id, channel, channel_url, published_at, language, tags, categories, chapters, thumbnail_url,
-webpage_url, declared_duration_seconds, declared_width, declared_height, measured_container, measured_duration_seconds,
-measured_size_bytes, measured_bit_rate, measured_width, measured_height, measured_frame_rate, measured_video_codec,
-measured_audio_codec, measured_audio_channels, measured_audio_sample_rate, origins
-"""
-METADATA_COLUMNS = tuple(name.strip() for name in _METADATA_COLUMNS.split(","))
-
-# (The names are the constants above: nothing from outside is ever put into a statement.)
-_UPSERT_METADATA = f"""
-INSERT INTO video_metadata (video_id, generation, lease_epoch, {_METADATA_COLUMNS})
-SELECT video_id, generation, lease_epoch, {_METADATA_COLUMNS}
-  FROM jsonb_populate_recordset(NULL::video_metadata, %s)
-ON CONFLICT (video_id, generation) DO UPDATE
-   SET lease_epoch = excluded.lease_epoch, {", ".join(f"{name} = excluded.{name}" for name in METADATA_COLUMNS)}
- WHERE video_metadata.lease_epoch <= excluded.lease_epoch
-"""  # noqa: S608
-
-
-def commit_metadata(connection: Connection, leases: Mapping[str, Lease], rows: Sequence[Row]) -> None:
-    """Upserts one row per video, all in one statement. `rows` hold `video_id` and METADATA_COLUMNS.
-
-    Raises LeaseLost if any of the videos is somebody else's now; then none is written.
-    """
-    mine = [leases[row["video_id"]] for row in rows]
-    fence(connection, mine)
-    fenced = [
-        row | {"generation": lease.generation, "lease_epoch": lease.epoch}
-        for row, lease in zip(rows, mine, strict=True)
-    ]
-    connection.execute(_UPSERT_METADATA, (as_jsonb(fenced),))
-    complete(connection, mine)
 
 
 # ------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import aliases, artifacts, dispatch, jobs, leases, outcomes, upkeep
+from narralytica_ingest.store import aliases, artifacts, dispatch, jobs, leases, metadata_rows, outcomes, upkeep
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.dispatch import VideoKey
 from narralytica_ingest.store.leases import LeaseLost
@@ -33,7 +33,7 @@ def test_a_run_that_lost_its_lease_can_write_nothing(database: Database) -> None
     with pytest.raises(LeaseLost), database.transaction() as connection:
         artifacts.commit_media_files(connection, zombie, [media_file("raw_video")])
     with pytest.raises(LeaseLost), database.transaction() as connection:
-        artifacts.commit_metadata(connection, {zombie.video_id: zombie}, [metadata_row(zombie)])
+        metadata_rows.commit_metadata(connection, {zombie.video_id: zombie}, [metadata_row(zombie)])
     with database.transaction() as connection:
         assert outcomes.end_run(connection, zombie, failure("not_found", "Gone."), POLICY) is None
         assert video(connection)["status"] == "pending"

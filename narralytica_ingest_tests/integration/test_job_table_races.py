@@ -23,11 +23,11 @@ from narralytica_ingest.config import HostRule
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.store import (
     aliases,
-    artifacts,
     breaker,
     dispatch,
     jobs,
     leases,
+    metadata_rows,
     outcomes,
     pauses,
     playlists,
@@ -206,7 +206,7 @@ class Storm:
         connection.commit()
         with ThreadPoolExecutor(1) as pool:
             beat = pool.submit(self.beat, held, run_id)
-            artifacts.commit_metadata(connection, held, [metadata_row(lease) for lease in held.values()])
+            metadata_rows.commit_metadata(connection, held, [metadata_row(lease) for lease in held.values()])
             connection.commit()
             beat.result()
         leases.release(connection, list(held.values()))

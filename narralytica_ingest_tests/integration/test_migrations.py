@@ -93,9 +93,9 @@ def test_commands_say_which_version_is_there_and_what_to_do(
     monkeypatch.setenv("NARRALYTICA_POSTGRES_URL", old.url)  # `settings` set its own
     refused = cli("hosts")
     assert (refused.code, refused.out) == (2, "")
-    assert "of version 0001, and version 0003 is needed: run `narralytica-ingest migrate`" in refused.sentence
+    assert "of version 0001, and version 0005 is needed: run `narralytica-ingest migrate`" in refused.sentence
     assert "migrate" in cli("doctor").out
     assert cli("migrate").code == 0
     assert cli("jobs", "--json").code == 0
     _run(old.url, "UPDATE ingest_schema_version SET version_num = '9999'")
-    assert "have version 9999, this program knows 0003: update it" in cli("jobs").sentence
+    assert "have version 9999, this program knows 0005: update it" in cli("jobs").sentence

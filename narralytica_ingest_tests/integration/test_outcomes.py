@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError, failure
-from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes
+from narralytica_ingest.store import artifacts, dispatch, jobs, leases, metadata_rows, outcomes
 from narralytica_ingest.store.database import Database
 from narralytica_ingest_tests.job_table import (
     POLICY,
@@ -29,7 +29,7 @@ def test_a_video_is_ready_when_original_audio_and_metadata_are_there_and_not_bef
         job_id = submit(connection)
         _, lease = start(connection)
         artifacts.commit_media_files(connection, lease, [media_file("raw_video")])
-        artifacts.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease, title="t")])
+        metadata_rows.commit_metadata(connection, {lease.video_id: lease}, [metadata_row(lease, title="t")])
         assert (video(connection)["status"], job(connection, job_id)["status"]) == ("ingesting", "running")
         artifacts.commit_media_files(connection, lease, [media_file("audio_track")])
         assert (video(connection)["status"], job(connection, job_id)["outcome"]) == ("ready", "ingested")

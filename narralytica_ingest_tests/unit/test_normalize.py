@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from narralytica_ingest.metadata import normalize as n
 from narralytica_ingest.metadata.normalize import normalize
-from narralytica_ingest.store.artifacts import METADATA_COLUMNS
+from narralytica_ingest.store.metadata_rows import METADATA_COLUMNS
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from narralytica_ingest.failures import IngestError, failure
-from narralytica_ingest.store import aliases, artifacts, dispatch, leases, objects, outcomes, playlists
+from narralytica_ingest.store import aliases, artifacts, dispatch, leases, metadata_rows, objects, outcomes, playlists
 from narralytica_ingest.store.artifacts import MediaFile
 from narralytica_ingest.store.database import Connection
 from narralytica_ingest.store.leases import Dispatch, Lease, LeaseLost
@@ -249,9 +249,8 @@ class Run:
         """Its row about the original that it knows."""
         lease = self._mine()
         row = metadata_row(lease, title=self.original or digest("nothing"))
-        return self._step(
-            "video_metadata", lambda connection: artifacts.commit_metadata(connection, {self.video_id: lease}, [row])
-        )
+        mine = {self.video_id: lease}
+        return self._step("video_metadata", lambda connection: metadata_rows.commit_metadata(connection, mine, [row]))
 
     # ---- life and end -----------------------------------------------------------------------------------------------
 
