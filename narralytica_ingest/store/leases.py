@@ -48,7 +48,9 @@ class LeaseLost(IngestError):
     def __init__(self, video_ids: Collection[str]) -> None:
         names = ", ".join(sorted(video_ids)[:3])
         super().__init__(
-            FailureClass.LOCAL, "lease_lost", f"Another run took over {names}; this run stops and changes nothing more."
+            FailureClass.LOCAL,
+            "lease_lost",
+            f"Another run took over {names}, or it was deleted; this run stops and changes nothing more.",
         )
 
 

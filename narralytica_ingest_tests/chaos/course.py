@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from narralytica_ingest_tests.chaos.faults import Kind, Steps, Strike
-from narralytica_ingest_tests.chaos.plan import Planned, make_plan
+from narralytica_ingest_tests.chaos.plan import Planned, make_plan, stand_in
 from narralytica_ingest_tests.chaos.watch import Watch
 from narralytica_ingest_tests.chaos.world import Active, World
 
@@ -43,6 +43,7 @@ class Course:
     say: Callable[[str], None] = print
     counted: Counter[tuple[str, str]] = field(default_factory=Counter)
     missed: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     targets: Counter[Any] = field(default_factory=Counter)
 
@@ -147,8 +148,11 @@ class Course:
         planned.patience -= 1
         if planned.patience > 0:
             self._plan.append(planned)
-        else:
+        elif planned.stands_in:
             self.missed.append(f"{planned.kind.name} at {planned.stage}")
+        else:
+            self.replaced.append(f"{planned.kind.name} at {planned.stage}")
+            self._plan.append(stand_in(planned, self.kinds))
 
     def _is_worn(self, what: str | None) -> bool:
         deaths = self._worn.get(what or "", deque())

@@ -12,12 +12,21 @@ STAGES = ("fetch", "store", "audio")
 
 @dataclass
 class Planned:
-    """A fault to come. `patience`: how often it may be put off because nothing was there to be hit."""
+    """A fault to come. `patience`: how often it may be put off because nothing was there to be hit. `stands_in`: it
+    replaces one that was put off as often."""
 
     number: int
     kind: Kind
     stage: str
     patience: int = 3
+    stands_in: bool = False
+
+
+def stand_in(missed: Planned, kinds: Sequence[Kind]) -> Planned:
+    """Another fault at the same stage in the place of one that found nothing: of the most frequent other kind."""
+    others = [kind for kind in kinds if missed.stage in kind.stages and kind.name != missed.kind.name]
+    kind = max(others, key=lambda kind: kind.share, default=missed.kind)
+    return Planned(missed.number, kind, missed.stage, stands_in=True)
 
 
 def make_plan(kinds: Sequence[Kind], count: int, seed: int) -> list[Planned]:

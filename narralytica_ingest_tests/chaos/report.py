@@ -73,7 +73,8 @@ class Report:
             yield f"{kind.name:32s}" + "".join(f"{number or '-':>8}" for number in numbers) + f"{sum(numbers):>8}"
         sums = [sum(counted[kind.name, stage] for kind in self.course.kinds) for stage in STAGES]
         yield f"{'all':32s}" + "".join(f"{number:>8}" for number in sums) + f"{sum(sums):>8}"
-        yield f"found nothing to hit: {len(self.course.missed)}. Disk full by: {self.disk_way}."
+        replaced = self.course.replaced
+        yield f"found nothing to hit, and replaced: {len(replaced)} {replaced or ''}. Disk full by: {self.disk_way}."
 
     def _sums(self) -> Iterator[str]:
         for row in ROWS:
