@@ -44,10 +44,10 @@ test: setup ## the fast tests, with real servers (under 10 minutes)
 test-all: setup ## the slow tests, too, as CI runs them (under 30 minutes)
 	$(BIN)/pytest -m "not thorough" $(PARTS)
 	$(BIN)/pytest -m "not thorough" $(STACK)
-
-test-thorough: setup ## what CI has no time for: the other crash points, a short run of faults
-	$(BIN)/pytest -m thorough $(PARTS)
 	$(BIN)/pytest $(BREAKING)
+
+test-thorough: setup ## what CI has no time for: the other crash points
+	$(BIN)/pytest -m thorough $(PARTS)
 
 docs: setup ## write docs/failure-codes.md anew, after a change of the catalogue of failures
 	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md.new

@@ -7,7 +7,7 @@ from uuid import UUID
 import typer
 
 from narralytica_ingest.cli import terminal
-from narralytica_ingest.cli.describe import is_deferred, rest_text, state_text
+from narralytica_ingest.cli.describe import is_deferred, pause_text, rest_text, state_text
 from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.follow import follow
 from narralytica_ingest.cli.look import JsonOption, find, records
@@ -105,8 +105,8 @@ def cancel(
 
 def _then(job: Row, up: bool) -> str:
     """How the sentence about a queued job ends: what it waits for now."""
-    if up and job["host_wait"]:
-        return f". It waits: {rest_text(job['host_wait'])}."
+    if up and (job["pause"] or job["host_wait"]):
+        return f". It waits: {pause_text(job['pause']) if job['pause'] else rest_text(job['host_wait'])}."
     return ": it goes with the next look at the job table." if up else ": it goes when `up` runs."
 
 

@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from narralytica_ingest.cli.change import retry
+from narralytica_ingest.config import Settings
 from narralytica_ingest.failures import CATALOGUE, FailureClass, failure
 from narralytica_ingest.store import artifacts, dispatch, jobs, leases, outcomes, pauses
 from narralytica_ingest.store.database import Connection, Database
@@ -263,6 +265,22 @@ def test_a_job_that_is_refused_although_others_were_served_waits_alone(connectio
     third = submit(connection, "third")
     assert [claimed.job_id for claimed in claim(connection)] == [third]
     assert job(connection, other)["status"] == "succeeded"
+
+
+def test_retry_says_that_the_claims_are_paused(
+    connection: Connection, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("narralytica_ingest.cli.change.up_is_running", lambda _: True)
+    gone = submit(connection, "gone")
+    fail(connection, begin_next(connection), "not_found")
+    for name in ("one", "two"):
+        submit(connection, name)
+    for lease in [begin(connection, claimed) for claimed in claim(connection)]:
+        fail(connection, lease, "object_store_full")
+    said: list[str] = []
+    monkeypatch.setattr("narralytica_ingest.cli.change._print", said.append)
+    retry(str(gone))
+    assert "queued again (it was failed). It waits: claims are paused until" in said[0]
 
 
 def test_when_a_second_job_says_the_same_all_are_paused(connection: Connection) -> None:
