@@ -49,15 +49,18 @@ test-all: setup ## the slow tests, too, as CI runs them (under 30 minutes)
 test-thorough: setup ## what CI has no time for: the other crash points
 	$(BIN)/pytest -m thorough $(PARTS)
 
-docs: setup ## write docs/failure-codes.md anew, after a change of the catalogue of failures
+docs: setup ## write docs/failure-codes.md and docs/data-model.md anew, after a change of failures or tables
 	$(BIN)/python -m narralytica_ingest.failure_table > docs/failure-codes.md.new
 	mv docs/failure-codes.md.new docs/failure-codes.md
+	$(BIN)/python -m narralytica_ingest.data_model > docs/data-model.md.new
+	mv docs/data-model.md.new docs/data-model.md
 
 chaos: setup ## break the running stack on purpose and count what that does (SEED=N repeats a schedule)
 	$(BIN)/python -m narralytica_ingest_tests.chaos $(if $(SEED),--seed $(SEED))
 
-bench: setup ## how long ingesting takes, against a shell script that does the same
+bench: setup ## how long ingesting and audio extraction take, against a shell script and a bare ffmpeg
 	$(BIN)/python -W ignore -m bench.against_script
+	$(BIN)/python -W ignore -m bench.audio_extraction
 
 lock: setup ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-strip-extras \

@@ -10,6 +10,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from narralytica_ingest.media.findings import Verdict, require_changeable
+from narralytica_ingest.media.profiles import language_names, profile_names
+
 
 class HostRule(BaseModel):
     """How one domain is treated: most jobs at once, and the shortest time (seconds) between two starts."""
@@ -134,12 +137,48 @@ class Settings(BaseSettings):
     )
     host_cooldown_max_seconds: float = Field(3600.0, gt=0, description="Longest such pause.")
 
+    # Audio tracks.
+    audio_profiles: str = Field(
+        "flac",
+        description="Profiles of each video's audio tracks, comma separated, of `flac`, `wav`, `opus` (16 kHz mono), "
+        "`channels` (16 kHz FLAC, channels kept apart), `original` (the sound copied); the first is the asset's own.",
+    )
+    audio_languages: str | None = Field(
+        None,
+        description="Languages (BCP 47, comma separated) of which tracks are wanted beside the original's, where a "
+        "file has them.",
+    )
+
     # Media tools.
     ffmpeg: Path | None = Field(None, description="ffmpeg; unset: the machine's own, else the bundled one.")
     ffprobe: Path | None = Field(None, description="ffprobe; unset: the machine's own, else the bundled one.")
     media_timeout_seconds: float = Field(
         3600.0, gt=0, description="Longest time for one ffmpeg or ffprobe call on a media file."
     )
+    finding_verdicts: dict[str, Verdict] = Field(
+        {},
+        description='What becomes of files with a finding, as JSON: `{"gaps": "fail", "silent_track": "fail"}`; unset: '
+        "the usual verdicts (decision 0015).",
+    )
+
+    @field_validator("audio_profiles")
+    @classmethod
+    def _profiles(cls, value: str) -> str:
+        if not profile_names(value):
+            raise ValueError("must name at least one profile")
+        return value
+
+    @field_validator("audio_languages")
+    @classmethod
+    def _languages(cls, value: str | None) -> str | None:
+        language_names(value or "")
+        return value
+
+    @field_validator("finding_verdicts")
+    @classmethod
+    def _changeable(cls, value: dict[str, Verdict]) -> dict[str, Verdict]:
+        require_changeable(value)
+        return value
 
     @field_validator("home")
     @classmethod

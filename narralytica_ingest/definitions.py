@@ -11,6 +11,7 @@ Loading this module reads no environment and opens no connection; resources do, 
 import dagster as dg
 
 from narralytica_ingest.assets.audio_track import audio_track
+from narralytica_ingest.assets.checks import check, checks
 from narralytica_ingest.assets.job_table import ingest_jobs
 from narralytica_ingest.assets.raw_video import raw_video
 from narralytica_ingest.assets.video_metadata import video_metadata
@@ -32,7 +33,8 @@ ingest = dg.define_asset_job(
 
 defs = dg.Definitions(
     assets=[ingest_jobs, raw_video, audio_track, video_metadata],
-    jobs=[ingest],
+    asset_checks=checks,
+    jobs=[ingest, check],
     sensors=[dispatch, run_failed, run_canceled, upkeep, sweeper],
     resources={
         "run_session": run_session,

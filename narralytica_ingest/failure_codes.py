@@ -52,6 +52,19 @@ OF_JOBS: Codes = {
         "no_audio_stream": ("The video has no sound, so there is nothing to transcribe.", ""),
         "truncated_media": ("The file is shorter than it announces.", "Submit a whole copy."),
         "undecodable_media": ("The file is damaged: it cannot be decoded.", "Submit a whole copy."),
+        "empty_track": ("The file's sound track holds no sound at all.", "Submit a whole copy."),
+        # Findings, where `NARRALYTICA_FINDING_VERDICTS` lets them fail
+        "damaged_media": (
+            "Places in the file cannot be decoded.",
+            "Submit a whole copy, or set its verdict to `warn`.",
+        ),
+        "gaps": ("The file has holes in time.", "Submit a whole copy, or set its verdict to `warn`."),
+        "duration_differs": (
+            "The file is not as long as it says.",
+            "Submit a sound copy, or set its verdict to `warn`.",
+        ),
+        "silent_track": ("There is nothing to hear in the sound.", "Check the video, or set its verdict to `warn`."),
+        "clipped": ("The sound is overdriven.", "Submit a better recording, or set its verdict to `warn`."),
         # The job
         "invalid_options": ("The job's options are wrong.", "Correct them: see docs/job-table.md."),
         "invalid_upload_ref": ("This is no upload reference.", "Give it the form s3://bucket/key."),
@@ -126,6 +139,16 @@ OF_JOBS: Codes = {
             "Set `NARRALYTICA_IMPERSONATE`, or upload the file.",
         ),
         "proxy_login_required": ("The proxy asks for a login.", "Correct `NARRALYTICA_PROXIES`."),
+        # Metadata
+        "metadata_invalid": ("The metadata made of the video breaks its own schema.", "Report it, with the message."),
+        "source_info_lost": (
+            "What the source said of the video was stored, and cannot be read any more.",
+            "Ingest the video anew (`submit --force`).",
+        ),
+        "metadata_incomplete": (
+            "Some videos of the range got no metadata; all others did.",
+            "The run's log names each with its failure.",
+        ),
     },
     "not_yet": {
         "live": ("The video is live now: it is ingested once the broadcast is over.", ""),
@@ -227,6 +250,7 @@ OF_COMMANDS: Codes = {
         "one_key_one_source": ("An idempotency key names one request.", "Give one SOURCE with it."),
         "nothing_to_wait_for": ("`--exit-when-done` needs something to wait for.", "Add `--submit SOURCE`."),
         "not_a_job_id": ("This is no job id.", "`narralytica-ingest jobs` lists them."),
+        "invalid_correction": ("This corrects nothing.", "Give FIELD=VALUE as the message says."),
         "no_such_job_or_video": ("There is no such job or video.", "`narralytica-ingest jobs` lists what there is."),
         "host_without_jobs": ("No job ever had this host.", "`narralytica-ingest hosts` lists what there is."),
         "job_has_ended": ("The job has ended already, so there is nothing to cancel.", ""),

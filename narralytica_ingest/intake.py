@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import IngestError, failure
-from narralytica_ingest.metadata.normalize import language, line
+from narralytica_ingest.media.profiles import language_names, profile_names
+from narralytica_ingest.metadata.values import language, line
 from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.object_store.media import ObjectRef, stat
 from narralytica_ingest.sources.identity import identify_upload, identify_url, parse_upload_ref
@@ -113,6 +114,21 @@ class JobOptions(BaseModel):
     max_duration_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
     max_bytes: int | None = Field(None, ge=1)
     playlist_limit: int | None = Field(None, ge=1)
+    audio_profiles: list[str] = Field([], max_length=20)
+    audio_languages: list[str] = Field([], max_length=20)
+
+    @field_validator("audio_profiles")
+    @classmethod
+    def _profiles(cls, value: list[str]) -> list[str]:
+        if not set(value) <= set(profile_names(value)):  # the tables compare names as they are written
+            raise ValueError("a profile's name has blanks around it, or is empty")
+        return value
+
+    @field_validator("audio_languages")
+    @classmethod
+    def _languages(cls, value: list[str]) -> list[str]:
+        language_names(value)
+        return value
 
 
 def _options(job: NewJob) -> JobOptions:

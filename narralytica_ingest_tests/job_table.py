@@ -38,7 +38,8 @@ def start(
 
 
 def media_file(kind: str, sha256: str = SHA) -> MediaFile:
-    return MediaFile(kind, "bucket", f"media/{sha256[:2]}/{sha256}", 10, sha256, "video/mp4")
+    profile = "flac" if kind == "audio_track" else None
+    return MediaFile(kind, "bucket", f"media/{sha256[:2]}/{sha256}", 10, sha256, "video/mp4", profile=profile)
 
 
 def metadata_row(lease: Lease, **values: Any) -> dict[str, Any]:

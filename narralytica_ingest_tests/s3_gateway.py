@@ -35,6 +35,7 @@ class S3Gateway:
         self.away = False  # connections are closed without an answer
         self.refusing: tuple[int, str] | None = None  # status and code with which it answers by itself
         self.damaged = 0  # so many of the next bodies arrive with one bit changed
+        self.truncated_bodies = 0  # so many of the next answers stop after half of their body
         self.seconds_per_body = 0.0
         self.before: Callable[[str, str], object] = lambda method, path: None
         self.requests: list[str] = []  # "HEAD /bucket/key"
@@ -135,6 +136,9 @@ def _handler(gateway: S3Gateway) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(body)))
             try:
                 self.end_headers()
+                if body and gateway.truncated_bodies > 0:
+                    gateway.truncated_bodies -= 1
+                    body, self.close_connection = body[: len(body) // 2], True
                 self.wfile.write(body)
             except ConnectionError:
                 self.close_connection = True  # the client has gone: that is its right

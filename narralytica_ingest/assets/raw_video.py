@@ -1,10 +1,10 @@
 """The original video, byte for byte, in the object store."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
+from narralytica_ingest.assets.columns import FILE_COLUMNS
 from narralytica_ingest.assets.job_table import ingest_jobs
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.failures import FailureClass, IngestError
@@ -12,7 +12,8 @@ from narralytica_ingest.io_managers.values import NewMedia, StoredMedia
 from narralytica_ingest.partitions import videos
 from narralytica_ingest.resources.fetcher import Fetcher, IsPlaylist, JoinedKnownVideo
 from narralytica_ingest.resources.media_store import MediaStore
-from narralytica_ingest.shown import shown_media
+from narralytica_ingest.resources.preview import shown_picture
+from narralytica_ingest.shown import shown_original
 
 
 @dg.asset(
@@ -25,6 +26,7 @@ from narralytica_ingest.shown import shown_media
     kinds={"s3", "ffmpeg"},
     code_version="1",
     tags={"stage": "fetch"},
+    metadata=FILE_COLUMNS,
 )
 def raw_video(
     context: dg.AssetExecutionContext,
@@ -51,7 +53,8 @@ def raw_video(
             if error.failure_class is FailureClass.NOT_YET and run_session.defer(error):
                 return
             raise
-    yield _output(original)
+        output = _output(run_session, media_store, original)
+    yield output
 
 
 def _stored(
@@ -61,13 +64,17 @@ def _stored(
     found = store.stored("raw_video", [video_id], session.run.run_id, session.scratch).get(video_id)
     if found is None:
         return None
-    if store.is_there(found):
-        return found
-    context.log.warning("%s is in the tables but not in the bucket: it is fetched again", found.file.object_key)
-    return None
+    said = store.stored("source_info", [video_id], session.run.run_id, session.scratch).get(video_id)
+    for wanted in (found, said):  # without what the source said, no metadata can be made
+        if wanted is not None and not store.is_there(wanted):
+            context.log.warning("%s is in the tables, not in the bucket: it is fetched again", wanted.file.object_key)
+            return None
+    return found
 
 
-def _output(original: NewMedia | StoredMedia) -> dg.Output[NewMedia | StoredMedia]:
+def _output(
+    session: RunSession, store: MediaStore, original: NewMedia | StoredMedia
+) -> dg.Output[NewMedia | StoredMedia]:
     file = original.file if isinstance(original, StoredMedia) else original.files[0]
-    shown: dict[str, Any] = shown_media(file.probe)
+    shown = shown_picture(session, store, original) | shown_original(file.probe, file.facts)
     return dg.Output(original, metadata=shown, data_version=dg.DataVersion(file.sha256))

@@ -54,13 +54,16 @@ def get(
             metavar="NAME", help="Captions that people made (uploaded, first choice) or the source (automatic)."
         ),
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which audio track: flac (first choice), wav, opus, …")
+    ] = None,
 ) -> None:
     """Fetch a stored object. The file appears only when it is complete and its SHA-256 is right."""
     if output == "-" and sys.stdout.isatty():
         raise failure("binary_to_terminal", "This would fill the terminal with bytes: give -o FILE, or a pipe.")
     with tables(load_settings(), s3=True) as endpoints:
         record = find(endpoints, video)
-        file = choose(record["media_files"], video, kind.value, language, origin)
+        file = choose(record["media_files"], video, kind.value, language, origin, profile)
         if output == "-":
             _fetch(endpoints.s3, file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
@@ -71,26 +74,36 @@ def get(
     terminal.say(f"{target}: {terminal.size(file['size_bytes'])}, sha256 {file['sha256']}")
 
 
-def choose(files: Sequence[Row], video: str, kind: str, language: str | None, origin: str | None = None) -> Row:
-    """The one file that is meant: of captions in one language those that people made, unless `origin` says otherwise.
+def choose(
+    files: Sequence[Row],
+    video: str,
+    kind: str,
+    language: str | None,
+    origin: str | None = None,
+    profile: str | None = None,
+) -> Row:
+    """The one file that is meant: of captions in one language those that people made, of audio tracks the FLAC, unless
+    `origin` and `profile` say otherwise.
 
     Raises IngestError `not_stored` or `several_languages`, naming what there is.
     """
     of_kind = [file for file in files if file["kind"] == kind]
-    found = [file for file in of_kind if language in (None, file["language"]) and origin in (None, file["origin"])]
+    wishes = {"language": language, "origin": origin, "profile": profile}
+    found = [file for file in of_kind if all(wish in (None, file[name]) for name, wish in wishes.items())]
     languages = sorted({str(file["language"]) for file in found})
     if len(languages) == 1:
-        return max(found, key=lambda file: file["origin"] == Origin.UPLOADED)
+        return max(found, key=lambda file: (file["origin"] == Origin.UPLOADED, file["profile"] == "flac"))
     if found:
         raise failure("several_languages", f"There are several ({', '.join(languages)}): choose one with --language.")
-    wanted = " ".join(filter(None, [origin, kind, f"in {terminal.clean(language)}" if language else None]))
+    wanted = " ".join(filter(None, [origin, profile, kind, f"in {terminal.clean(language)}" if language else None]))
     there = ", ".join(sorted({str(file["kind"]) for file in files})) or "nothing yet"
     raise failure("not_stored", f"{terminal.clean(video)} has no {wanted}; stored: {there}.")
 
 
 def _target(file: Row, output: str | None) -> Path:
     if output is None:
-        parts = [file["video_id"], file["kind"], file["language"], file["origin"]]
+        profile = None if file["profile"] == "flac" else file["profile"]
+        parts = [file["video_id"], file["kind"], file["language"], file["origin"], profile]
         return Path("-".join(part for part in parts if part) + PurePosixPath(file["object_key"]).suffix)
     target = Path(output).expanduser().resolve()
     if target.is_dir() or not target.parent.is_dir():

@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError
 
 from narralytica_ingest.cli import terminal
 from narralytica_ingest.cli.change import cancel, retry
+from narralytica_ingest.cli.correct import correct
 from narralytica_ingest.cli.delete import delete
 from narralytica_ingest.cli.doctor import doctor
 from narralytica_ingest.cli.get import get
@@ -54,6 +55,7 @@ _add(show, "narralytica-ingest show youtube-dQw4w9WgXcQ --json")
 _add(get, "narralytica-ingest get youtube-dQw4w9WgXcQ audio_track -o talk.flac")
 _add(retry, "narralytica-ingest retry 6f9c2f6e-1d0b-4a53-9d5c-0a4f4d0f3c11")
 _add(cancel, "narralytica-ingest cancel 6f9c2f6e-1d0b-4a53-9d5c-0a4f4d0f3c11 --wait")
+_add(correct, "narralytica-ingest correct youtube-dQw4w9WgXcQ title='A talk' language=en --drop channel")
 _add(delete, "narralytica-ingest delete youtube-dQw4w9WgXcQ")
 _add(verify, "narralytica-ingest verify --deep --mend")
 app.add_typer(hosts)

@@ -1,7 +1,7 @@
 """Jobs and videos as screens for people: from them an operator understands any failure."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from narralytica_ingest.cli.describe import (
@@ -163,19 +163,48 @@ def _video_facts(video: Row, job: Row | None, ui: str | None) -> Facts:
     yield "in UI", f"{ui}/assets/raw_video?partition={video['video_id']}" if ui else None, ""
 
 
+# How much of a time is told, by its precision.
+_TIMES = {"second": "%Y-%m-%d %H:%M:%S UTC", "day": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
+
+
 def _metadata_facts(metadata: Row) -> Facts:
-    yield "title", metadata["title"], ""
-    yield "channel", metadata["channel"], ""
-    yield "published", metadata["published_at"] and f"{metadata['published_at']:%Y-%m-%d}", ""
-    yield "language", metadata["language"], ""
+    yield "title", *_stated(metadata, "title")
+    yield "channel", *_stated(metadata, "channel")
+    yield "published", *_stated(metadata, "published_at")
+    yield "language", *_stated(metadata, "language")
     duration = metadata["measured_duration_seconds"] or metadata["declared_duration_seconds"]
     yield "duration", duration and f"{seconds(duration)} ({duration:.2f} s)", ""
     yield "picture", _picture(metadata), ""
     yield "sound", _sound(metadata), ""
     yield "container", metadata["measured_container"], ""
     yield "chapters", len(metadata["chapters"] or []) or None, ""
+    yield "captions", _captions(metadata["captions"] or []), ""
     yield "tags", ", ".join(str(tag) for tag in metadata["tags"] or []), ""
+    yield "license", metadata["license"], ""
+    yield "counts", _counts(metadata), ""
     yield "page", metadata["webpage_url"], ""
+    yield "corrected", ", ".join(sorted(n for n, o in metadata["origins"].items() if o == "correction")), "bold"
+
+
+def _stated(metadata: Row, name: str) -> tuple[str | None, str]:
+    """A value, and who stated it where that was not the source."""
+    value, origin = metadata[name], metadata["origins"].get(name, "source")
+    if isinstance(value, datetime):
+        value = value.astimezone(UTC).strftime(_TIMES[metadata[name.replace("_at", "_precision")] or "day"])
+    return (value if value is None or origin == "source" else f"{value} ({origin.replace('_', ' ')})"), ""
+
+
+def _captions(captions: Sequence[Row]) -> str:
+    """How many there are of each origin, and the languages of those that people made."""
+    made = [each["name"] for each in captions if each["origin"] != "automatic"]
+    automatic = len(captions) - len(made)
+    return ", ".join([*map(str, made), *([f"{automatic} automatic"] if automatic else [])])
+
+
+def _counts(metadata: Row) -> str | None:
+    names = {"view_count": "views", "like_count": "likes", "comment_count": "comments"}
+    found = [f"{metadata[name]:,} {what}" for name, what in names.items() if metadata[name] is not None]
+    return f"{', '.join(found)} at {moment(metadata['read_at'])}" if found and metadata["read_at"] else None
 
 
 def _picture(metadata: Row) -> str:
@@ -203,7 +232,7 @@ def _files(files: Sequence[Row]) -> Iterator["Text"]:
     from rich.text import Text
 
     for file in sorted(files, key=lambda each: _ORDER.index(each["kind"])):
-        which = ", ".join(filter(None, [file["language"], file["origin"]]))
+        which = ", ".join(filter(None, [file["language"], file["origin"], file["profile"]]))
         kind = f"{file['kind']} ({which})" if which else file["kind"]
         about = f"{size(file['size_bytes'])} ({file['size_bytes']:,} bytes), {file['content_type']}"
         yield Text.assemble("  ", text(kind, "cyan"), "  ", text(about))

@@ -1,6 +1,6 @@
 """`submit`: from what people name to jobs, uploading local files on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +19,7 @@ from narralytica_ingest.cli.services import tables, up_is_running
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import failure
+from narralytica_ingest.media.profiles import language_names, profile_names
 from narralytica_ingest.store import jobs
 from narralytica_ingest.store.database import Database, Row
 from narralytica_ingest.store.jobs import TERMINAL, JobRequest
@@ -58,6 +59,13 @@ def submit(
     playlist_limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Most videos to take from a playlist.")
     ] = None,
+    audio_profile: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="An audio track wanted, too: flac, wav, opus, channels, original."),
+    ] = None,
+    audio_language: Annotated[
+        list[str] | None, typer.Option(metavar="TAG", help="A language (`de`) of which a track is wanted, too.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", metavar="", help="Follow them to the end; exit 1 if one does not succeed.")
     ] = False,
@@ -83,6 +91,8 @@ def submit(
             max_duration_seconds=max_duration,
             max_bytes=max_bytes,
             playlist_limit=playlist_limit,
+            audio_profiles=_each(profile_names, audio_profile, "--audio-profile"),
+            audio_languages=_each(language_names, audio_language, "--audio-language"),
         ),
     )
     if abs(priority) > _INT4:
@@ -198,6 +208,14 @@ def _print_lines(found: Sequence[Row]) -> None:
 
 def _options(**wishes: object) -> dict[str, object]:
     return {name: wish for name, wish in wishes.items() if wish is not None}
+
+
+def _each(names: Callable[[list[str]], Sequence[str]], given: list[str] | None, option: str) -> list[str] | None:
+    """Names that may be given several times; none is no wish."""
+    try:
+        return list(names(given)) if given else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
 
 
 def _checked(value: str | None, name: str) -> str | None:

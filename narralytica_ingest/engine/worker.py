@@ -34,6 +34,8 @@ PRELOADED = (
     "dagster_aws.s3",
     "dagster_postgres",
     "pandas",
+    "pandera.pandas",
+    "langcodes",
     "yt_dlp",
     "boto3",
 )

@@ -10,7 +10,7 @@ from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.failures import failure
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia, StoredMedia
 from narralytica_ingest.resources.media_store import MediaStore
-from narralytica_ingest.shown import table
+from narralytica_ingest.shown import tables
 from narralytica_ingest.store.artifacts import MediaFile, commit_media_files
 
 
@@ -86,9 +86,10 @@ class S3MediaIOManager(dg.IOManager):
 
 def _beside(files: Sequence[MediaFile]) -> dict[str, Any]:
     """What came with the asset's own file."""
-    columns = {"kind": "string", "language": "string", "origin": "string", "size_bytes": "int"}
-    rows = [{name: getattr(file, name) or "" for name in columns} for file in files]
-    return {"stored_with_it": table(columns, rows)} if rows else {}
+    names = ("kind", "language", "origin", "profile", "size_bytes", "content_type")
+    columns = {name: "int" if name == "size_bytes" else "string" for name in names}
+    rows = [{name: getattr(file, name) for name in names} for file in files]
+    return tables(stored_with_it=(columns, rows))
 
 
 @dg.io_manager(

@@ -1,7 +1,9 @@
 """The values that travel between assets and IO managers."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,16 @@ class NewMedia:
 class StoredMedia:
     """A media file that is stored already.
 
-    `open_local` gives its bytes as a file on the worker's disk: the one the run still has, or a download.
-    `source_info` reads what the source said about the video; an upload has none.
+    `open_local` gives its bytes as a file on the worker's disk: the one the run still has, or a download; that is for
+    small files. `opened` gives them to a tool: the file that the run still has, else the URL at which they are served
+    on this machine's loopback until the block ends, whose end raises what the store failed with. `source_info` reads
+    what the source said about the video; an upload has none. `read_at` is when that was read; of an upload, when it was
+    stored.
     """
 
     video_id: str
     file: MediaFile
     open_local: Callable[[], Path]
+    opened: Callable[[], AbstractContextManager[Path | str]]
     source_info: Callable[[], dict[str, Any] | None]
+    read_at: datetime | None = None

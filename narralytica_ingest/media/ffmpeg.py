@@ -4,14 +4,14 @@ What belongs here: what every command shares (untrusted input, bit-exact output,
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ffmpeg
 
-from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, ToolResult, run_tool
+from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, Pipe, Tool, ToolResult, run_tools
 from narralytica_ingest.media.tools import MediaTools
 
 OnSeconds = Callable[[float], None]
@@ -32,9 +32,18 @@ def unwatched(done: float, total: float | None) -> None:
     """An `OnProgress` that takes no notice."""
 
 
-def untrusted_input(path: Path, **options: Any) -> Any:
-    """An ffmpeg-python input for a file from a stranger: no other file, no network, no demuxer that leads to them."""
-    return ffmpeg.input(f"file:{path.absolute()}", **INPUT_LIMITS, **options)
+Source = Path | str
+"""A file, or the URL on this machine's loopback at which a stored object is served (`object_store/range_server.py`)."""
+
+
+def untrusted_input(source: Source, **options: Any) -> Any:
+    """An ffmpeg-python input for a file from a stranger: no other file, no network, no demuxer that leads to them.
+
+    What is served on the loopback is read by HTTP alone.
+    """
+    if isinstance(source, Path):
+        return ffmpeg.input(f"file:{source.absolute()}", **INPUT_LIMITS, **options)
+    return ffmpeg.input(source, **(INPUT_LIMITS | {"protocol_whitelist": "http,tcp"}), **options)
 
 
 def write_file(
@@ -47,8 +56,7 @@ def write_file(
     fresh = target.with_name(f".fresh-{target.name}")
     try:
         result = run_ffmpeg(ffmpeg.output(*streams, f"file:{fresh.absolute()}", **options), tools, on_seconds)
-        if result.returncode == 0 and _UNWRITTEN.search(result.stderr):
-            return replace(result, returncode=1)
+        result = truthful(result)
         if result.returncode == 0:
             fresh.replace(target)
         return result
@@ -56,12 +64,22 @@ def write_file(
         fresh.unlink(missing_ok=True)
 
 
+def truthful(result: ToolResult) -> ToolResult:
+    """The result of an ffmpeg that wrote files, with an exit code of 1 where it says that it could not."""
+    unwritten = result.returncode == 0 and _UNWRITTEN.search(result.stderr)
+    return replace(result, returncode=1) if unwritten else result
+
+
 def run_ffmpeg(output: Any, tools: MediaTools, on_seconds: OnSeconds) -> ToolResult:
     """Runs one ffmpeg-python graph."""
-    arguments = output.get_args()
+    return run_tools([ffmpeg_tool(output, tools, on_seconds)], timeout=tools.timeout)[0]
+
+
+def ffmpeg_tool(output: Any, tools: MediaTools, on_seconds: OnSeconds, writes: Sequence[Pipe] = ()) -> Tool:
+    """One ffmpeg-python graph as a tool to run, beside others."""
     shared = ["-hide_banner", "-nostdin", "-y", "-v", "error", "-max_alloc", str(MAX_ALLOC)]
     watched = ["-progress", "pipe:1", "-nostats"]
-    return run_tool([tools.ffmpeg, *shared, *watched, *arguments], timeout=tools.timeout, on_line=_reader(on_seconds))
+    return Tool([tools.ffmpeg, *shared, *watched, *output.get_args()], on_line=_reader(on_seconds), writes=writes)
 
 
 def _reader(on_seconds: OnSeconds) -> Callable[[str], None]:

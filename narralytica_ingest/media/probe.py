@@ -5,23 +5,29 @@ belongs to the modules that need the judgement.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.media import ffprobe_values as values
 from narralytica_ingest.media.containers import CONTENT_TYPES, container_of, looks_like_html
+from narralytica_ingest.media.ffprobe_values import Section
 from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 _MAX_STREAMS = 100
 _MAX_TEXT = 4000
+_ESTIMATED = "Estimating duration from bitrate"
 _WANTED = ("-print_format", "json", "-show_format", "-show_streams", "-show_chapters")
 
 
 @dataclass(frozen=True)
 class VideoStream:
-    """A picture track. `frame_rate` is frames per second, `rotation` degrees counter-clockwise; None is unknown."""
+    """A picture track; None is unknown. `frame_rate` is frames per second on average, `rotation` degrees by which a
+    player turns it counter-clockwise, `dynamic_range` one of SDR, HDR10, HLG, DV, `frames` their number.
+    """
 
     index: int
     codec: str
@@ -32,11 +38,21 @@ class VideoStream:
     pixel_format: str | None
     bit_rate: int | None
     duration_seconds: float | None
+    dynamic_range: str | None = None
+    color_transfer: str | None = None
+    color_primaries: str | None = None
+    bit_depth: int | None = None
+    variable_frame_rate: bool | None = None
+    frames: int | None = None
+    language: str | None = None
+    dispositions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class AudioStream:
-    """A sound track. `sample_rate` is hertz, `start_seconds` on the file's own clock; None is unknown."""
+    """A sound track; None is unknown. `sample_rate` is hertz, `start_seconds` on the file's own clock, `language` as
+    the file writes it, in small letters, `channel_layout` in ffmpeg's words (`5.1(side)`).
+    """
 
     index: int
     codec: str
@@ -48,11 +64,27 @@ class AudioStream:
     bit_rate: int | None
     start_seconds: float | None
     duration_seconds: float | None
+    channel_layout: str | None = None
+    bit_depth: int | None = None
+    dispositions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A chapter of the file, in seconds on its own clock."""
+
+    start_seconds: float
+    end_seconds: float | None
+    title: str | None
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What ffprobe measured. `extension` and `content_type` depend on the bytes alone, never on the file's name."""
+    """What ffprobe measured. `extension` and `content_type` depend on the bytes alone, never on the file's name.
+
+    `created_at` is when the recording was made, as the file says, in UTC (ISO 8601). `raw` is what ffprobe printed,
+    from which all else is read. `duration_is_estimated`: from the bit rate, as nothing announces it (None: unknown).
+    """
 
     container: str
     extension: str
@@ -65,6 +97,9 @@ class Probe:
     audio: tuple[AudioStream, ...]
     tags: dict[str, str]
     raw: dict[str, Any] = field(repr=False)
+    chapters: tuple[Chapter, ...] = ()
+    created_at: str | None = None
+    duration_is_estimated: bool | None = None
 
     @property
     def streams(self) -> list[VideoStream | AudioStream]:
@@ -82,28 +117,42 @@ def probe(path: Path, tools: MediaTools, *, audio_needed: bool = False) -> Probe
         raise failure("not_media", "The file is empty: check the source.")
     if looks_like_html(path):
         raise failure("not_media", "The source sent a web page instead of a media file: check the URL.")
-    raw = _ffprobe(path, tools)
+    raw, estimated = _ffprobe(path, tools)
     streams = raw["streams"]
-    video = tuple(_video(each) for each in streams if _is_picture(each))
-    audio = tuple(_audio(each) for each in streams if each.get("codec_type") == "audio")
-    if not video and not audio:
+    if not any(_is_picture(each) or _is_sound(each) for each in streams):
         raise failure("not_media", "The file holds neither picture nor sound: check the source.")
-    if audio_needed and not audio:
+    if audio_needed and not any(map(_is_sound, streams)):
         raise no_audio_stream()
-    form = raw["format"]
-    container, extension = container_of(path, str(form.get("format_name", "")), has_video=bool(video))
+    has_video = any(map(_is_picture, streams))
+    container, extension = container_of(path, str(raw["format"].get("format_name", "")), has_video=has_video)
+    return _typed(raw, size, container, extension, estimated)
+
+
+def stored_probe(stored: Mapping[str, Any]) -> Probe:
+    """A probe as it stands in a media file's row (`asdict`), whatever version made it: the facts that it does not know
+    are read from what ffprobe printed then. Where none said whether the duration is an estimate, an MP3's is."""
+    estimated = stored.get("duration_is_estimated", True if stored["extension"] == "mp3" else None)
+    return _typed(stored["raw"], stored["size_bytes"], stored["container"], stored["extension"], estimated)
+
+
+def _typed(raw: dict[str, Any], size: int, container: str, extension: str, estimated: bool | None) -> Probe:
+    form, streams = raw["format"], raw["streams"]
+    found = values.tags(form)
     return Probe(
         container=container,
         extension=extension,
         content_type=CONTENT_TYPES.get(extension, "application/octet-stream"),
         size_bytes=size,
-        start_seconds=_number(form.get("start_time")),
-        duration_seconds=_number(form.get("duration")),
-        bit_rate=_whole(form.get("bit_rate")),
-        video=video,
-        audio=audio,
-        tags=_tags(form),
+        start_seconds=values.number(form.get("start_time")),
+        duration_seconds=values.number(form.get("duration")),
+        bit_rate=values.whole(form.get("bit_rate")),
+        video=tuple(_video(each) for each in streams if _is_picture(each)),
+        audio=tuple(_audio(each) for each in streams if _is_sound(each)),
+        tags=found,
         raw=raw,
+        chapters=tuple(_chapter(each) for each in raw.get("chapters", [])),
+        created_at=values.moment(found.get("creation_time"), found.get("com.apple.quicktime.creationdate")),
+        duration_is_estimated=estimated,
     )
 
 
@@ -112,10 +161,11 @@ def no_audio_stream() -> IngestError:
     return failure("no_audio_stream", "The video has no sound, so there is nothing to transcribe.")
 
 
-def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
+def _ffprobe(path: Path, tools: MediaTools) -> tuple[dict[str, Any], bool]:
+    """What ffprobe prints, and whether it says that the duration is an estimate."""
     limits: list[str] = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
     result = run_tool(
-        [tools.ffprobe, "-v", "error", "-max_alloc", str(MAX_ALLOC), *limits, *_WANTED, f"file:{path.absolute()}"],
+        [tools.ffprobe, "-v", "warning", "-max_alloc", str(MAX_ALLOC), *limits, *_WANTED, f"file:{path.absolute()}"],
         timeout=min(tools.timeout, 120.0),
     )
     try:
@@ -124,7 +174,7 @@ def _ffprobe(path: Path, tools: MediaTools) -> dict[str, Any]:
         measured = {}
     if not measured.get("streams") or not measured.get("format"):
         raise failure("not_media", "The file is no media file that can be read, or it is damaged: check the source.")
-    return _trimmed(measured)
+    return _trimmed(measured), _ESTIMATED in result.stderr
 
 
 def _trimmed(measured: dict[str, Any]) -> dict[str, Any]:
@@ -138,75 +188,64 @@ def _trimmed(measured: dict[str, Any]) -> dict[str, Any]:
     return measured
 
 
-def _is_picture(stream: dict[str, Any]) -> bool:
+def _is_picture(stream: Section) -> bool:
     disposition = stream.get("disposition", {})
     still = disposition.get("attached_pic") or disposition.get("timed_thumbnails")
     return stream.get("codec_type") == "video" and not still
 
 
-def _video(stream: dict[str, Any]) -> VideoStream:
-    turned = [each["rotation"] for each in stream.get("side_data_list", []) if "rotation" in each]
-    rotation = turned[0] if turned else _tags(stream).get("rotate")
+def _is_sound(stream: Section) -> bool:
+    return stream.get("codec_type") == "audio"
+
+
+def _video(stream: Section) -> VideoStream:
     return VideoStream(
         index=stream["index"],
         codec=str(stream.get("codec_name", "unknown")),
-        width=_whole(stream.get("width")),
-        height=_whole(stream.get("height")),
-        frame_rate=_fraction(stream.get("avg_frame_rate")) or _fraction(stream.get("r_frame_rate")),
-        rotation=_whole(rotation),
+        width=values.whole(stream.get("width")),
+        height=values.whole(stream.get("height")),
+        frame_rate=values.fraction(stream.get("avg_frame_rate")) or values.fraction(stream.get("r_frame_rate")),
+        rotation=values.rotation(stream),
         pixel_format=stream.get("pix_fmt"),
-        bit_rate=_whole(stream.get("bit_rate")),
-        duration_seconds=_duration(stream),
+        bit_rate=values.statistic(stream, "bit_rate", "bps"),
+        duration_seconds=values.duration(stream),
+        dynamic_range=values.dynamic_range(stream),
+        color_transfer=stream.get("color_transfer"),
+        color_primaries=stream.get("color_primaries"),
+        bit_depth=values.bit_depth(stream),
+        variable_frame_rate=values.variable_frame_rate(stream),
+        frames=values.statistic(stream, "nb_frames", "number_of_frames"),
+        language=_language(stream),
+        dispositions=values.dispositions(stream),
     )
 
 
-def _audio(stream: dict[str, Any]) -> AudioStream:
-    tags = _tags(stream)
-    language = tags.get("language", "und").strip().lower()
+def _audio(stream: Section) -> AudioStream:
     return AudioStream(
         index=stream["index"],
         codec=str(stream.get("codec_name", "unknown")),
-        channels=_whole(stream.get("channels")),
-        sample_rate=_whole(stream.get("sample_rate")),
-        language=None if language in ("", "und", "unk") else language,
-        title=tags.get("title"),
+        channels=values.whole(stream.get("channels")),
+        sample_rate=values.whole(stream.get("sample_rate")),
+        language=_language(stream),
+        title=values.tags(stream).get("title"),
         default=bool(stream.get("disposition", {}).get("default")),
-        bit_rate=_whole(stream.get("bit_rate")),
-        start_seconds=_number(stream.get("start_time")),
-        duration_seconds=_duration(stream),
+        bit_rate=values.statistic(stream, "bit_rate", "bps"),
+        start_seconds=values.number(stream.get("start_time")),
+        duration_seconds=values.duration(stream),
+        channel_layout=stream.get("channel_layout"),
+        bit_depth=values.bit_depth(stream),
+        dispositions=values.dispositions(stream),
     )
 
 
-def _duration(stream: dict[str, Any]) -> float | None:
-    """The track's own length. Matroska keeps its end in a tag, `00:00:10.005000000`."""
-    length = _number(stream.get("duration"))
-    if length is None and (tagged := _tags(stream).get("duration")):
-        hours, _, rest = tagged.partition(":")
-        minutes, _, seconds = rest.partition(":")
-        parts = [_number(each) for each in (hours, minutes, seconds)]
-        if None not in parts:
-            end = sum(each * unit for each, unit in zip(parts, (3600, 60, 1), strict=True) if each is not None)
-            length = max(0.0, end - max(0.0, _number(stream.get("start_time")) or 0.0))
-    return length
+def _chapter(section: Section) -> Chapter:
+    return Chapter(
+        start_seconds=values.number(section.get("start_time")) or 0.0,
+        end_seconds=values.number(section.get("end_time")),
+        title=values.tags(section).get("title"),
+    )
 
 
-def _tags(owner: dict[str, Any]) -> dict[str, str]:
-    return {str(name).lower(): str(value) for name, value in owner.get("tags", {}).items()}
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _whole(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _fraction(value: Any) -> float | None:
-    above, _, below = str(value).partition("/")
-    top, bottom = _number(above), _number(below or 1)
-    return round(top / bottom, 3) if top and bottom else None
+def _language(stream: Section) -> str | None:
+    language = values.tags(stream).get("language", "und").strip().lower()
+    return None if language in ("", "und", "unk") else language

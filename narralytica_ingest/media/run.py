@@ -1,9 +1,11 @@
 """Running ffmpeg and ffprobe: bounded, watched, and never left behind.
 
-What belongs here: the process, its limits and its end. What the arguments mean belongs to the modules that build them.
+What belongs here: the processes, the pipes between them, their limits and their end. What the arguments mean belongs to
+the modules that build them.
 """
 
 import ctypes
+import fcntl
 import os
 import re
 import resource
@@ -12,9 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -34,6 +36,9 @@ _ENVIRONMENT = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|DYLD
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _KEPT_STDOUT = 16 << 20
 _KEPT_STDERR = 16 << 10
+_PIPE_BYTES = 1 << 20  # what Linux lets anybody have (fs.pipe-max-size): fewer changes between reader and writer
+
+OnBytes = Callable[[bytes], None]
 
 
 @dataclass(frozen=True)
@@ -45,40 +50,115 @@ class ToolResult:
     stderr: str
 
 
+class Pipe:
+    """A pipe that a tool writes, and that another one or, with `on_bytes`, this process reads. `name` is ffmpeg's name
+    of the end that is written. It belongs to the `run_tools` that it is given to, which closes it."""
+
+    def __init__(self, on_bytes: OnBytes | None = None) -> None:
+        self.on_bytes = on_bytes
+        self.readable, self.writable = os.pipe()
+        self.name = f"pipe:{self.writable}"
+        self._open = {self.readable, self.writable}
+        if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux only
+            with suppress(OSError):  # the machine allows less: that is slower, and as right
+                fcntl.fcntl(self.readable, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def close(self, *ends: int) -> None:
+        """Closes this process's copies of these ends, else of both. Once closed, an end stays so."""
+        for end in self._open & set(ends or self._open):
+            self._open.remove(end)
+            os.close(end)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A command, and where its bytes go. `on_line` gets each line of standard output as it comes, `on_bytes` its bytes;
+    with neither the output is kept. It gets `reads` as standard input, and inherits `writes`."""
+
+    command: Sequence[str | Path]
+    on_line: Callable[[str], None] | None = None
+    on_bytes: OnBytes | None = None
+    reads: Pipe | None = None
+    writes: Sequence[Pipe] = ()
+
+
 def run_tool(
     command: Sequence[str | Path], *, timeout: float, on_line: Callable[[str], None] | None = None
 ) -> ToolResult:
-    """Runs a tool to its end in a process group of its own.
+    """Runs one tool as `run_tools` does, with `on_line` as in `Tool`."""
+    return run_tools([Tool(command, on_line)], timeout=timeout)[0]
 
-    `on_line` gets each line of standard output as it comes (then none is kept). The whole group is killed when
-    `timeout` seconds are over and on any exception, be it an interrupt or one that `on_line` raises. Raises IngestError
-    `media_timeout` (transient).
+
+def run_tools(tools: Sequence[Tool], *, timeout: float) -> list[ToolResult]:
+    """Runs tools side by side until all have ended, each in a process group of its own.
+
+    All groups are killed when `timeout` seconds are over and on any exception, be it an interrupt or one that a reader
+    raises. Raises IngestError `media_timeout` (transient).
     """
     deadline = time.monotonic() + timeout
-    with _process(command, timeout) as process:
-        stdout, stderr, line = bytearray(), bytearray(), bytearray()
-        for stream, data in _read(process, deadline):
-            if stream is process.stderr:
-                stderr += data
-                del stderr[:-_KEPT_STDERR]
-            elif on_line is None:
-                stdout += data[: max(0, _KEPT_STDOUT - len(stdout))]
-            else:
-                *lines, rest = (bytes(line) + data).split(b"\n")
-                line[:] = rest[-_KEPT_STDERR:]
-                for each in lines:
-                    on_line(each.decode(errors="replace"))
-        returncode = process.wait(max(0.1, deadline - time.monotonic()))
-    return ToolResult(returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace").strip())
+    pipes = {pipe for tool in tools for pipe in (*tool.writes, tool.reads) if pipe is not None}
+    with ExitStack() as stack:
+        for pipe in pipes:
+            stack.callback(pipe.close)
+        try:
+            running = [stack.enter_context(_process(tool, timeout)) for tool in tools]
+            # Who keeps an end that belongs to a tool would never see the pipe's end, nor let the tool see it.
+            for pipe in pipes:
+                pipe.close(pipe.writable, *([] if pipe.on_bytes else [pipe.readable]))
+            outputs = [_Output(tool, process) for tool, process in zip(tools, running, strict=True)]
+            readers = {fd: reader for output in outputs for fd, reader in output.readers.items()}
+            readers |= {pipe.readable: pipe.on_bytes for pipe in pipes if pipe.on_bytes}
+            _read(readers, deadline)
+            for process in running:
+                process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise _timed_out(timeout) from None
+    return [output.result() for output in outputs]
+
+
+@dataclass
+class _Output:
+    """What one tool says, gathered or handed on."""
+
+    tool: Tool
+    process: subprocess.Popen[bytes]
+    _stdout: bytearray = field(default_factory=bytearray)
+    _stderr: bytearray = field(default_factory=bytearray)
+
+    @property
+    def readers(self) -> dict[int, OnBytes]:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        out = self.tool.on_bytes or (self._keep if self.tool.on_line is None else self._cut)
+        return {self.process.stdout.fileno(): out, self.process.stderr.fileno(): self._complain}
+
+    def result(self) -> ToolResult:
+        stdout = "" if self.tool.on_line else self._stdout.decode(errors="replace")
+        return ToolResult(self.process.returncode, stdout, self._stderr.decode(errors="replace").strip())
+
+    def _keep(self, data: bytes) -> None:
+        self._stdout += data[: max(0, _KEPT_STDOUT - len(self._stdout))]
+
+    def _cut(self, data: bytes) -> None:
+        assert self.tool.on_line is not None
+        *lines, rest = (bytes(self._stdout) + data).split(b"\n")
+        self._stdout[:] = rest[-_KEPT_STDERR:]
+        for each in lines:
+            self.tool.on_line(each.decode(errors="replace"))
+
+    def _complain(self, data: bytes) -> None:
+        self._stderr += data
+        del self._stderr[:-_KEPT_STDERR]
 
 
 @contextmanager
-def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subprocess.Popen[bytes]]:
+def _process(tool: Tool, timeout: float) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
-        [str(each) for each in command],
-        stdin=subprocess.DEVNULL,
+        [str(each) for each in tool.command],
+        stdin=subprocess.DEVNULL if tool.reads is None else tool.reads.readable,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        pass_fds=[pipe.writable for pipe in tool.writes],
         env=_environment(),
         start_new_session=True,
         preexec_fn=_ends_with_us(),  # noqa: PLW1509 - see there
@@ -86,8 +166,6 @@ def _process(command: Sequence[str | Path], timeout: float) -> Iterator[subproce
     try:
         _limit(process.pid, timeout)
         yield process
-    except subprocess.TimeoutExpired:
-        raise _timed_out(timeout) from None
     finally:
         _end(process)
 
@@ -96,8 +174,8 @@ def _ends_with_us() -> Callable[[], None] | None:
     """What the tool's process does before it becomes the tool: it asks the kernel to be killed when we are, and goes
     at once if that has happened already, which the kernel would not tell it any more.
 
-    The kernel looks at the thread that started the tool: `run_tool` keeps it until the tool has ended. Between fork and
-    exec only two system calls are made, by what was loaded before, so that no lock of another thread is waited for.
+    The kernel looks at the thread that started the tool: `run_tools` keeps it until the tool has ended. Between fork
+    and exec only two system calls are made, by what was loaded before, so that no lock of another thread is waited for.
     (`setpriv --pdeathsig` does the same, but not everywhere, and cannot tell that we died in between.)
     """
     prctl = _prctl()
@@ -144,21 +222,21 @@ def _limit(pid: int, timeout: float) -> None:
             return
 
 
-def _read(process: subprocess.Popen[bytes], deadline: float) -> Iterator[tuple[object, bytes]]:
+def _read(readers: Mapping[int, OnBytes], deadline: float) -> None:
+    """Hands what comes on these file descriptors to their readers, until all are at their end."""
     with selectors.DefaultSelector() as selector:
-        for stream in (process.stdout, process.stderr):
-            assert stream is not None
-            selector.register(stream, selectors.EVENT_READ)
+        for fd in readers:
+            selector.register(fd, selectors.EVENT_READ)
         while selector.get_map():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
-                raise subprocess.TimeoutExpired(process.args, 0)
+                raise subprocess.TimeoutExpired([], 0)
             for key, _ in selector.select(min(remaining, 1.0)):
-                data = os.read(key.fd, 1 << 16)
+                data = os.read(key.fd, _PIPE_BYTES)
                 if data:
-                    yield key.fileobj, data
+                    readers[key.fd](data)
                 else:
-                    selector.unregister(key.fileobj)
+                    selector.unregister(key.fd)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,210 +1,266 @@
 """One video's row of `video_metadata`. Declared and measured values stay apart; unknown is None, never 0.
 
-Everything here is pure. Text of strangers is data: it is normalized (NFC), freed of control characters and cut to a
-limit, and nothing is ever made of it but a value.
+Everything here is pure: what was read of a video goes in, a row comes out. What a clean value is stands in `values.py`,
+what a row may hold in `columns.py`.
 """
 
-import math
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-TITLE_CHARACTERS = 1_000
-TEXT_CHARACTERS = 20_000
-LIST_ITEMS = 500
+from narralytica_ingest.metadata.columns import LIVE_STATUSES, NAMES
+from narralytica_ingest.metadata.values import (
+    BIG,
+    LIST_ITEMS,
+    TAG_CHARACTERS,
+    URL_CHARACTERS,
+    Moment,
+    chapters,
+    count,
+    epoch,
+    language,
+    line,
+    lines,
+    moment,
+    number,
+    rate,
+    text,
+    url,
+    whole,
+    word,
+)
 
-# Everything in Unicode's category C but tab and newline: control and format characters, which hide or reorder text.
-# The two joiners stay, since several scripts are written with them.
-_KEPT = {"\t", "\n", "\u200c", "\u200d"}
-_LANGUAGE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$")
+Facts = Mapping[str, Any]
+Row = dict[str, Any]
+Candidates = list[tuple[str, Any]]
 
 
-def normalize(
-    video_id: str,
-    info: Mapping[str, Any] | None,
-    probe: Mapping[str, Any],
-    hints: Mapping[str, Any],
-    file_name: str | None = None,
-) -> dict[str, Any]:
-    """The row of one video: `info` as the source states it (None for an upload), `probe` and `hints` as stored.
+@dataclass(frozen=True)
+class Reading:
+    """What is known of a video: `info` as the source states it (None for an upload), `probe` and `hints` as stored.
 
-    `file_name` of an upload is its title if nobody gives a better one.
+    `file_name` of an upload is its title if nobody gives a better one. `read_at` is when the source was read.
     """
-    info = info or {}
-    tags = {str(name).lower(): value for name, value in (probe.get("tags") or {}).items()}
-    row: dict[str, Any] = {"video_id": video_id}
+
+    video_id: str
+    source: str | None = None
+    source_id: str | None = None
+    info: Facts | None = None
+    probe: Facts = field(default_factory=dict)
+    hints: Facts = field(default_factory=dict)
+    file_name: str | None = None
+    size_bytes: int | None = None
+    read_at: datetime | None = None
+
+
+def normalize(read: Reading) -> Row:
+    """The row of one video, with a value (or None) for every column. Times are aware, in UTC."""
+    info, probe = _facts(read.info), _facts(read.probe)
+    row: Row = {
+        "video_id": read.video_id,
+        "source": line(read.source),
+        "source_id": line(read.source_id, URL_CHARACTERS),
+        "read_at": read.read_at,
+        **_declared(info),
+        **_measured(probe, read.size_bytes),
+    }
     origins: dict[str, str] = {}
-    for name, candidates in _candidates(info, tags, hints, file_name).items():
+    for name, candidates in _candidates(info, probe, read).items():
         origin, row[name] = next(((o, v) for o, v in candidates if v is not None), (None, None))
         if origin is not None:
             origins[name] = origin
-    row |= _declared(info) | _measured(probe)
+    for name, precision in (("published_at", "published_precision"), ("uploaded_at", "uploaded_precision")):
+        known: Moment | None = row[name]
+        row[name], row[precision] = (known.at, known.precision) if known else (None, None)
     row["origins"] = origins
-    return row
+    return {name: row[name] for name in NAMES}
 
 
-def _candidates(
-    info: Mapping[str, Any], tags: Mapping[str, Any], hints: Mapping[str, Any], file_name: str | None
-) -> dict[str, list[tuple[str, Any]]]:
+def _candidates(info: Facts, probe: Facts, read: Reading) -> dict[str, Candidates]:
     """Who may state a value, the most trusted first: the source, a person, and only then what an encoder wrote."""
     # yt-dlp names a bare file after its URL: better than nothing, but not what the source calls it.
     named_after_url = info.get("extractor_key") == "Generic" and not (info.get("channel") or info.get("description"))
-    declared_title = line(info.get("title"))
+    declared_title, hints = line(info.get("title")), _facts(read.hints)
+    tags = {str(name).lower(): value for name, value in _facts(probe.get("tags")).items()}
+    written = moment(probe.get("created_at") or _first(tags, "creation_time", "com.apple.quicktime.creationdate"))
     return {
         "title": [
             ("source", None if named_after_url else declared_title),
             ("hint", line(hints.get("title"))),
             ("container", line(tags.get("title"))),
             ("url", declared_title if named_after_url else None),
-            ("file_name", line(PurePosixPath(file_name).stem) if file_name else None),
+            ("file_name", line(PurePosixPath(read.file_name).stem) if read.file_name else None),
         ],
         "description": [
             ("source", text(info.get("description"))),
-            ("container", text(_first(tags, "description", "comment"))),
+            ("container", text(_first(tags, "description", "synopsis", "comment"))),
         ],
         "channel": [
-            ("source", line(info.get("channel") or info.get("uploader"))),
+            ("source", line(info.get("channel")) or line(info.get("uploader"))),
             ("hint", line(hints.get("channel"))),
-            ("container", line(_first(tags, "artist", "author"))),
+            ("container", line(_first(tags, "artist", "album_artist", "author"))),
         ],
-        "language": [("source", language(info.get("language"))), ("hint", language(hints.get("language")))],
-        "published_at": [("source", published(info)), ("container", moment(_first(tags, "creation_time", "date")))],
+        "language": [
+            ("source", language(info.get("language"))),
+            ("hint", language(hints.get("language"))),
+            ("container", _sound_language(probe)),
+        ],
+        "published_at": [("source", _published(info)), ("container", moment(_first(tags, "date", "date_released")))],
+        "uploaded_at": [("source", _uploaded(info))],
+        "recorded_at": [("container", written.at if written and written.precision == "second" else None)],
+        "tags": [("source", lines(info.get("tags"))), ("container", _listed(tags.get("keywords")))],
+        "categories": [("source", lines(info.get("categories"))), ("container", _listed(tags.get("genre")))],
+        "chapters": [("source", chapters(info.get("chapters"))), ("container", _container_chapters(probe))],
+        "license": [("source", line(info.get("license"))), ("container", line(_first(tags, "license", "copyright")))],
+        "captions": [("source", _captions(info)), ("container", _container_captions(probe))],
     }
 
 
-def _declared(info: Mapping[str, Any]) -> dict[str, Any]:
+def _declared(info: Facts) -> Row:
+    status = info.get("live_status") or ("was_live" if info.get("was_live") is True else None)
     return {
-        "channel_id": line(info.get("channel_id") or info.get("uploader_id")),
-        "channel_url": url(info.get("channel_url") or info.get("uploader_url")),
-        "tags": lines(info.get("tags")),
-        "categories": lines(info.get("categories")),
-        "chapters": chapters(info.get("chapters")),
-        "thumbnail_url": url(info.get("thumbnail")),
         "webpage_url": url(info.get("webpage_url")),
+        "channel_id": line(info.get("channel_id")) or line(info.get("uploader_id")),
+        "channel_url": url(info.get("channel_url")) or url(info.get("uploader_url")),
+        "thumbnail_url": url(info.get("thumbnail")),
+        "age_limit": count(info.get("age_limit"), 100),
+        "live_status": status if status in LIVE_STATUSES else None,
+        "view_count": count(info.get("view_count")),
+        "like_count": count(info.get("like_count")),
+        "comment_count": count(info.get("comment_count")),
         "declared_duration_seconds": number(info.get("duration")),
-        "declared_width": whole(info.get("width")),
-        "declared_height": whole(info.get("height")),
+        "declared_size_bytes": whole(_told(info, "filesize"), BIG),
+        "declared_container": word(info.get("ext")),
+        "declared_bit_rate": rate(info.get("tbr")),
+        "declared_width": whole(_told(info, "width")),
+        "declared_height": whole(_told(info, "height")),
+        "declared_frame_rate": number(_told(info, "fps")),
+        "declared_dynamic_range": word(_told(info, "dynamic_range")),
+        "declared_video_codec": word(_told(info, "vcodec")),
+        "declared_video_bit_rate": rate(_told(info, "vbr")),
+        "declared_audio_codec": word(_told(info, "acodec")),
+        "declared_audio_bit_rate": rate(_told(info, "abr")),
+        "declared_audio_channels": whole(_told(info, "audio_channels")),
+        "declared_audio_sample_rate": whole(_told(info, "asr")),
     }
 
 
-def _measured(probe: Mapping[str, Any]) -> dict[str, Any]:
-    picture: Mapping[str, Any] = next(iter(probe.get("video") or []), {})
-    sound: Mapping[str, Any] = next(iter(probe.get("audio") or []), {})
+def _measured(probe: Facts, size_bytes: int | None) -> Row:
+    picture, sound = _stream(probe, "video"), _stream(probe, "audio")
+    turned = picture.get("rotation")
     return {
-        "measured_container": probe.get("container"),
         "measured_duration_seconds": number(probe.get("duration_seconds")),
-        "measured_size_bytes": whole(probe.get("size_bytes"), 2**62),
-        "measured_bit_rate": whole(probe.get("bit_rate"), 2**62),
+        "measured_size_bytes": whole(size_bytes or probe.get("size_bytes"), BIG),
+        "measured_container": word(probe.get("container")),
+        "measured_bit_rate": whole(probe.get("bit_rate"), BIG),
         "measured_width": whole(picture.get("width")),
         "measured_height": whole(picture.get("height")),
         "measured_frame_rate": number(picture.get("frame_rate")),
-        "measured_video_codec": picture.get("codec"),
-        "measured_audio_codec": sound.get("codec"),
+        "measured_dynamic_range": _dynamic_range(probe, picture),
+        "measured_rotation": turned % 360 if isinstance(turned, int) else None,
+        "measured_video_codec": word(picture.get("codec")),
+        "measured_video_bit_rate": whole(picture.get("bit_rate"), BIG),
+        "measured_audio_codec": word(sound.get("codec")),
+        "measured_audio_bit_rate": whole(sound.get("bit_rate"), BIG),
         "measured_audio_channels": whole(sound.get("channels")),
         "measured_audio_sample_rate": whole(sound.get("sample_rate")),
     }
 
 
-# ---- values -------------------------------------------------------------------------------------------------------
+# ---- what the source states ----------------------------------------------------------------------------------------
 
 
-def text(value: object, limit: int = TEXT_CHARACTERS) -> str | None:
-    """Clean text of several lines, at most `limit` characters; None if nothing is left."""
-    if not isinstance(value, str):
+def _published(info: Facts) -> Moment | None:
+    """When the video became public: its release, if the source tells it from the upload."""
+    return epoch(info.get("release_timestamp")) or moment(info.get("release_date")) or _uploaded(info)
+
+
+def _uploaded(info: Facts) -> Moment | None:
+    return epoch(info.get("timestamp")) or moment(info.get("upload_date"))
+
+
+def _told(info: Facts, name: str) -> Any:
+    """A property of what was fetched: where picture and sound came apart, one of the two may tell it."""
+    parts = info.get("formats")
+    owners = [info, *(each for each in (parts if isinstance(parts, list) else ()) if isinstance(each, Mapping))]
+    return next((told for each in owners if (told := each.get(name)) not in (None, "none")), None)
+
+
+def _captions(info: Facts) -> list[Row] | None:
+    listed = [("uploaded", info.get("subtitles")), ("automatic", info.get("automatic_captions"))]
+    return _unlike(
+        _caption(name, name, origin)
+        for origin, names in listed
+        for name in (names if isinstance(names, list) else ())
+        if isinstance(name, str)
+    )
+
+
+def _caption(tag: object, name: object, origin: str) -> Row:
+    return {"language": language(tag), "name": line(name, TAG_CHARACTERS), "origin": origin}
+
+
+def _unlike(found: Iterable[Row]) -> list[Row] | None:
+    """Those that differ, at most so many, or None."""
+    return list({tuple(each.values()): each for each in found}.values())[:LIST_ITEMS] or None
+
+
+# ---- what the file states ------------------------------------------------------------------------------------------
+
+
+def _sound_language(probe: Facts) -> str | None:
+    """The language of the sound that a player would take."""
+    sounds = [each for each in probe.get("audio") or [] if isinstance(each, Mapping)]
+    first = next((each for each in sounds if each.get("default")), next(iter(sounds), {}))
+    return language(first.get("language"))
+
+
+def _container_chapters(probe: Facts) -> list[Row] | None:
+    raw = _facts(probe.get("raw")).get("chapters")
+    listed = [each for each in (raw if isinstance(raw, list) else ()) if isinstance(each, Mapping)]
+    return chapters([{**each, "title": _facts(each.get("tags")).get("title")} for each in listed])
+
+
+def _container_captions(probe: Facts) -> list[Row] | None:
+    streams = [each for each in _raw_streams(probe) if each.get("codec_type") == "subtitle"]
+    tags = [_facts(each.get("tags")) for each in streams]
+    return _unlike(_caption(each.get("language"), each.get("title"), "container") for each in tags)
+
+
+def _dynamic_range(probe: Facts, picture: Facts) -> str | None:
+    """As the probe says it; of older ones, after the picture's transfer function (ITU-T H.273, 8.2: PQ, HLG)."""
+    if (told := word(picture.get("dynamic_range"))) is not None:
+        return told
+    raw = next((each for each in _raw_streams(probe) if each.get("index") == picture.get("index")), {})
+    beside = [each for each in raw.get("side_data_list") or [] if isinstance(each, Mapping)]
+    if any(str(each.get("side_data_type")).startswith("DOVI") for each in beside):
+        return "DV"
+    transfer = raw.get("color_transfer")
+    if transfer in (None, "unknown", "reserved", "unspecified"):
         return None
-    # Cut first: a description of tens of megabytes must not be normalized whole.
-    value = unicodedata.normalize("NFC", value[: limit * 2].replace("\r\n", "\n").replace("\r", "\n"))
-    kept = "".join(c for c in value if c in _KEPT or not unicodedata.category(c).startswith("C"))
-    return kept.strip()[:limit] or None
+    return {"smpte2084": "HDR10", "arib-std-b67": "HLG"}.get(str(transfer), "SDR")
 
 
-def line(value: object, limit: int = TITLE_CHARACTERS) -> str | None:
-    """Clean text on one line."""
-    cleaned = text(value, limit)
-    return None if cleaned is None else " ".join(cleaned.split()) or None
+def _raw_streams(probe: Facts) -> list[Facts]:
+    streams = _facts(probe.get("raw")).get("streams")
+    return [each for each in (streams if isinstance(streams, list) else ()) if isinstance(each, Mapping)]
 
 
-def lines(value: object) -> list[str] | None:
-    """A list of one-line texts, without repetitions; None if there is none."""
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        return None
-    cleaned = dict.fromkeys(kept for each in value[:LIST_ITEMS] if (kept := line(each)) is not None)
-    return list(cleaned) or None
+def _stream(probe: Facts, kind: str) -> Facts:
+    return _facts(next(iter(probe.get(kind) or []), None))
 
 
-def url(value: object) -> str | None:
-    """An http(s) URL, or None."""
-    cleaned = line(value, 2_000)
-    return cleaned if cleaned is not None and cleaned.lower().startswith(("http://", "https://")) else None
+def _listed(value: object) -> list[str] | None:
+    """A text that lists several, as encoders write them."""
+    whole_text = line(value)
+    return lines([part for each in whole_text.split(";") for part in each.split(",")]) if whole_text else None
 
 
-def number(value: object) -> float | None:
-    """A finite number above 0; sources write 0 where they do not know."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        parsed = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return parsed if math.isfinite(parsed) and parsed > 0 else None
-
-
-def whole(value: object, limit: int = 2**31) -> int | None:
-    """A whole number above 0 and below `limit`, by default what an integer column can hold."""
-    parsed = number(value)
-    return None if parsed is None or not 1 <= parsed < limit else int(parsed)
-
-
-def language(value: object) -> str | None:
-    """A language tag with the usual case (`en-US`), or None. `und` means unknown."""
-    cleaned = line(value, 35)
-    if cleaned is None or not _LANGUAGE.match(cleaned) or cleaned.lower().startswith(("und", "mis", "zxx")):
-        return None
-    head, *rest = cleaned.split("-")
-    return "-".join([head.lower(), *(part.upper() if len(part) == 2 else part for part in rest)])
-
-
-def chapters(value: object) -> list[dict[str, Any]] | None:
-    """Chapters as title, start and end in seconds; None if there is none."""
-    if not isinstance(value, list):
-        return None
-    kept = [
-        {
-            "title": line(each.get("title")),
-            "start_seconds": number(each.get("start_time")) or 0.0,
-            "end_seconds": number(each.get("end_time")),
-        }
-        for each in value[:LIST_ITEMS]
-        if isinstance(each, Mapping)
-    ]
-    return kept or None
-
-
-def published(info: Mapping[str, Any]) -> str | None:
-    """When the video was published, in UTC: a time if the source states one, else the start of its day."""
-    for name in ("release_timestamp", "timestamp"):
-        seconds = number(info.get(name))
-        if seconds is not None and seconds < 32_503_680_000:  # the year 3000
-            return datetime.fromtimestamp(seconds, UTC).isoformat()
-    return moment(info.get("release_date")) or moment(info.get("upload_date"))
-
-
-def moment(value: object) -> str | None:
-    """A date or time in ISO 8601 (`20261122` too) as UTC; None if it is not one, or only a year."""
-    cleaned = line(value, 40)
-    if cleaned is None or len(cleaned) < 8:
-        return None
-    try:
-        parsed = datetime.fromisoformat(cleaned.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    # 1904 and 1970 are what cameras and muxers write when they do not know.
-    return parsed.astimezone(UTC).isoformat() if 1970 < parsed.year < 3000 else None
-
-
-def _first(values: Mapping[str, Any], *names: str) -> Any:
+def _first(values: Facts, *names: str) -> Any:
     return next((values[name] for name in names if values.get(name)), None)
+
+
+def _facts(value: object) -> Facts:
+    return value if isinstance(value, Mapping) else {}

@@ -4,7 +4,8 @@ What belongs here: their keys, and reading. How they are stored is in `publishin
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,11 +91,15 @@ def read_small(client: "S3Client", ref: ObjectRef) -> bytes:
         return answer["Body"].read()
 
 
-def blocks(client: "S3Client", ref: ObjectRef) -> Iterator[bytes]:
-    """Streams an object. With an `etag` in the ref, only that version: else IngestError `object_changed`."""
-    condition: dict[str, Any] = {} if ref.etag is None else {"IfMatch": ref.etag}
-    with explained(f"reading {ref}"):
-        body = client.get_object(Bucket=ref.bucket, Key=ref.key, **condition)["Body"]
+def blocks(client: "S3Client", ref: ObjectRef, part: tuple[int, int] | None = None) -> Generator[bytes, None, None]:
+    """Streams an object, or the `part` of it from one byte up to another. With an `etag` in the ref, only that version:
+    else IngestError `object_changed`."""
+    wanted: dict[str, Any] = {} if ref.etag is None else {"IfMatch": ref.etag}
+    if part is not None:
+        wanted["Range"] = f"bytes={part[0]}-{part[1] - 1}"
+    with explained(f"reading {ref}"), ExitStack() as stack:
+        body = client.get_object(Bucket=ref.bucket, Key=ref.key, **wanted)["Body"]
+        stack.callback(body.close)
         yield from body.iter_chunks(READ_BYTES)
 
 

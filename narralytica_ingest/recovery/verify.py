@@ -54,7 +54,7 @@ class Problem:
     check: str
     video_id: str | None
     job_id: UUID | None
-    kind: str | None  # of the media file, with its language and origin
+    kind: str | None  # of the media file, with its language, origin and profile
     object: str | None  # as s3://bucket/key
     wrong: str
     advice: str
@@ -202,7 +202,7 @@ class Verification:
 
 
 def _kind(file: Reference) -> str:
-    which = ", ".join(filter(None, [file.language, file.origin]))
+    which = ", ".join(filter(None, [file.language, file.origin, file.profile]))
     return f"{file.kind} ({which})" if which else file.kind
 
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptio
 from narralytica_ingest.sources.formats import refuse_too_long
 from narralytica_ingest.sources.identity import identify_url, only_video
 from narralytica_ingest.store import aliases, playlists
-from narralytica_ingest.store.database import Row
+from narralytica_ingest.store.database import Row, clock
 from narralytica_ingest.store.playlists import Child
 
 log = logging.getLogger(__name__)
@@ -61,11 +62,12 @@ class Fetcher:
         if video["upload_ref"]:
             return NewMedia(video_id, (self._upload(video),))
         options = fetch_options(self.settings, video)
+        read_at = self.session.commit(clock)
         fetched = self._from_url(video, options)
         original = self._original(self._one_file(fetched), max_duration=options.max_duration)
         info = fetched.info if fetched.byte_exact else fetched.info | {"joined_by": "narralytica-ingest"}
         beside = tuple(_side_file(each) for each in fetched.side_files)
-        return NewMedia(video_id, (original, self._source_info(info), *beside))
+        return NewMedia(video_id, (original, self._source_info(info, read_at), *beside))
 
     # ---- uploads -------------------------------------------------------------------------------------------------
 
@@ -163,14 +165,17 @@ class Fetcher:
 
     def _original(self, path: Path, copy_from: ObjectRef | None = None, max_duration: float | None = None) -> LocalFile:
         """Measures the file and gives it its content's name, under which the run's other assets find it."""
-        from narralytica_ingest.media.integrity import require_whole, sha256_file
+        from narralytica_ingest.media.findings import judge
+        from narralytica_ingest.media.integrity import inspect, sha256_file
         from narralytica_ingest.media.probe import probe
         from narralytica_ingest.media.tools import find_tools
 
         tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
         measured = probe(path, tools, audio_needed=True)
         refuse_too_long(measured.duration_seconds, max_duration)  # many sources do not say it beforehand
-        require_whole(path, measured, tools)
+        findings = judge(inspect(path, measured, tools), self.settings.finding_verdicts)
+        for finding in findings:
+            log.warning("%s: %s", finding.code, finding.message)
         sha256 = sha256_file(path)
         named = self.session.scratch / f"{sha256}.{measured.extension}"
         _give_name(path, named)
@@ -182,10 +187,12 @@ class Fetcher:
             extension=measured.extension,
             content_type=measured.content_type,
             probe=asdict(measured),
+            facts={"findings": [asdict(each) for each in findings]},
             copy_from=copy_from,
         )
 
-    def _source_info(self, info: dict[str, Any]) -> LocalFile:
+    def _source_info(self, info: dict[str, Any], read_at: datetime) -> LocalFile:
+        """When it was read stands beside it: the same information is the same object."""
         from narralytica_ingest.media.integrity import sha256_file
 
         path = self.session.scratch / "source_info.json"
@@ -197,6 +204,7 @@ class Fetcher:
             sha256=sha256_file(path),
             extension="json",
             content_type="application/json",
+            facts={"read_at": read_at.isoformat()},
         )
 
 

@@ -3,7 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +15,14 @@ import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import S3Endpoint, resolve_endpoints
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.io_managers.values import LocalFile, StoredMedia
 from narralytica_ingest.object_store import media
+from narralytica_ingest.object_store.audit import Finding, Wanted, examine
 from narralytica_ingest.object_store.media import ObjectRef, OnBytes
 from narralytica_ingest.object_store.patience import patiently
 from narralytica_ingest.object_store.publishing import Content, publish
+from narralytica_ingest.object_store.range_server import served
 from narralytica_ingest.store import objects
 from narralytica_ingest.store.artifacts import MediaFile
 from narralytica_ingest.store.database import Connection, Database, Row
@@ -33,6 +39,7 @@ SELECT f.* FROM media_files f JOIN videos v USING (video_id)
 """
 
 _REMOVAL_POLL_SECONDS = 0.5
+_READERS = 8  # HEADs at once
 
 
 @dataclass(frozen=True)
@@ -54,9 +61,9 @@ class MediaStore:
         rows = self.database.patiently(
             lambda connection: connection.execute(_FILES, values).fetchall(), self.settings.lease_seconds
         )
-        infos = {row["video_id"]: _media_file(row) for row in rows if row["kind"] == "source_info"}
+        infos = {row["video_id"]: row for row in rows if row["kind"] == "source_info"}
         return {
-            row["video_id"]: self._stored(row["video_id"], _media_file(row), infos.get(row["video_id"]), scratch)
+            row["video_id"]: self._stored(row, infos.get(row["video_id"]), scratch)
             for row in rows
             if row["kind"] == kind
         }
@@ -65,6 +72,17 @@ class MediaStore:
         """Whether the bucket still has what the row says, by one HEAD."""
         file = stored.file
         return patiently(lambda: media.is_stored(self.client, _ref(file), file.size_bytes, file.sha256))
+
+    def faults(self, files: Sequence[MediaFile]) -> dict[str, str]:
+        """What is wrong with the objects of these files, in words and by key, by one HEAD each. Raises IngestError if
+        the object store does not answer."""
+
+        def fault(file: MediaFile) -> Finding | None:
+            return examine(self.client, Wanted(_ref(file), file.size_bytes, file.sha256), deep=False)
+
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = zip(files, pool.map(fault, files), strict=True)
+            return {file.object_key: finding.said for file, finding in found if finding is not None}
 
     def announce(self, connection: Connection, lease: Lease, files: Sequence[LocalFile]) -> None:
         """States that the run is about to store these: from the commit on nobody begins to remove their objects.
@@ -106,27 +124,47 @@ class MediaStore:
 
     def link(self, file: MediaFile) -> dg.MetadataValue[Any]:
         """A link for the UI: below the configured base URL, else the object's `s3://` name."""
-        if self.settings.media_base_url:
-            return dg.MetadataValue.url(f"{self.settings.media_base_url.rstrip('/')}/{file.object_key}")
-        return dg.MetadataValue.path(str(_ref(file)))
+        url = self.url(file)
+        return dg.MetadataValue.url(url) if url else dg.MetadataValue.path(str(_ref(file)))
 
-    def _stored(self, video_id: str, file: MediaFile, info: MediaFile | None, scratch: Path) -> StoredMedia:
+    def url(self, file: LocalFile | MediaFile) -> str | None:
+        """Where a browser finds the file once it is stored, if a base URL is configured."""
+        key = file.object_key if isinstance(file, MediaFile) else _key(file)
+        base = self.settings.media_base_url
+        return f"{base.rstrip('/')}/{key}" if base else None
+
+    def _stored(self, row: Row, info: Row | None, scratch: Path) -> StoredMedia:
+        file = _media_file(row)
+
+        path = scratch / Path(file.object_key).name  # the content's name, so a file that is there is the right one
+
         def open_local() -> Path:
-            # The name is the content's, so a file that is there is the right one.
-            path = scratch / Path(file.object_key).name
             if not path.exists():
                 partial = path.with_name(path.name + ".part")
                 patiently(lambda: media.download(self.client, _ref(file), partial))
                 partial.replace(path)
             return path
 
-        def source_info() -> dict[str, Any] | None:
-            if info is None:
-                return None
-            loaded: dict[str, Any] = json.loads(patiently(lambda: media.read_small(self.client, _ref(info))))
-            return loaded
+        def opened() -> AbstractContextManager[Path | str]:
+            return nullcontext(path) if path.exists() else served(self.client, _ref(file), file.size_bytes)
 
-        return StoredMedia(video_id, file, open_local, source_info)
+        def source_info() -> dict[str, Any] | None:
+            return None if info is None else self._source_info(_ref(_media_file(info)))
+
+        return StoredMedia(row["video_id"], file, open_local, opened, source_info, _read_at(info or row))
+
+    def _source_info(self, ref: ObjectRef) -> dict[str, Any]:
+        try:
+            loaded = json.loads(patiently(lambda: media.read_small(self.client, ref)))
+        except ValueError as error:
+            raise failure("source_info_lost") from error
+        except IngestError as error:
+            if error.code != "object_missing":
+                raise
+            raise failure("source_info_lost") from error
+        if not isinstance(loaded, dict):
+            raise failure("source_info_lost")
+        return loaded
 
 
 @lru_cache(maxsize=1)
@@ -142,6 +180,13 @@ def _client(endpoint: S3Endpoint) -> "S3Client":
         max_attempts=4,
     ).get_client()
     return client
+
+
+def _read_at(row: Row) -> datetime:
+    """When the source was read. Source infos that were stored before this was kept tell only when that was."""
+    told = (row["facts"] or {}).get("read_at")
+    stored: datetime = row["created_at"]
+    return datetime.fromisoformat(told) if told else stored
 
 
 def _media_file(row: Row) -> MediaFile:

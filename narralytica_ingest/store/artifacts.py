@@ -57,6 +57,17 @@ _DROP_OF_OTHER_ORIGINAL = (
     "DELETE FROM video_metadata WHERE video_id = %(video_id)s AND generation = %(generation)s",
 )
 
+# A track that was stored under another language before, or without one, is the same sound: it is not kept twice.
+_DROP_RENAMED = """
+DELETE FROM media_files old USING media_files new
+ WHERE new.video_id = %(video_id)s AND new.generation = %(generation)s AND new.kind = 'audio_track'
+   AND new.lease_epoch = %(epoch)s AND old.lease_epoch < new.lease_epoch
+   AND (old.video_id, old.generation, old.kind, old.profile)
+     = (new.video_id, new.generation, new.kind, new.profile)
+   AND coalesce(old.facts #> '{source_stream,index}', new.facts #> '{source_stream,index}')
+     = new.facts #> '{source_stream,index}'
+"""
+
 
 def commit_media_files(connection: Connection, lease: Lease, files: Sequence[MediaFile]) -> None:
     """Makes stored objects the video's files, all or none, and ends their publications.
@@ -75,6 +86,9 @@ def commit_media_files(connection: Connection, lease: Lease, files: Sequence[Med
         connection.execute(_UPSERT_FILE, values)
         if file.kind == "raw_video":
             connection.execute(_CONTENT, (file.sha256, lease.video_id))
+    connection.execute(
+        _DROP_RENAMED, {"video_id": lease.video_id, "generation": lease.generation, "epoch": lease.epoch}
+    )
     objects.end_publications(connection, lease, [file.object_key for file in files])
     complete(connection, [lease])
     pauses.succeeded(connection)
@@ -114,15 +128,18 @@ UPDATE videos v
 RETURNING v.video_id
 """
 
+# A job that began when the video was ready already has only added to it. Whose wishes are still open goes on, or waits.
 _SUCCEED = """
 UPDATE ingest_jobs j
-   SET status = 'succeeded', outcome = CASE WHEN j.status = 'running' THEN 'ingested' ELSE 'deduplicated' END,
+   SET status = 'succeeded',
+       outcome = CASE WHEN j.status = 'running' AND j.started_at <= v.ready_at THEN 'ingested' ELSE 'deduplicated' END,
        finished_at = now(), not_before = NULL, progress = NULL,
        error_class = NULL, error_code = NULL, error_message = NULL
   FROM videos v
  WHERE v.video_id = j.video_id AND v.video_id = ANY(%(video_ids)s)
    AND ((j.status = 'running' AND j.run_id = v.lease_run_id)
         OR (j.status = 'queued' AND j.options -> 'force' IS DISTINCT FROM 'true'::jsonb))
+   AND NOT asks_for_more(j.options, v.video_id, v.generation)
 RETURNING j.outcome, j.source_host
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from narralytica_ingest.store import hosts, pauses
+from narralytica_ingest.store import hosts, metadata_rows, pauses
 from narralytica_ingest.store.database import Connection, as_jsonb
 from narralytica_ingest.store.hosts import NO_RULES, HostRules
 
@@ -136,12 +136,13 @@ def attach(
 # a commit answers its jobs itself, and the next look does the rest.
 _ANSWER = """
 WITH ready AS (
-    SELECT v.video_id FROM videos v
+    SELECT v.video_id, v.generation FROM videos v
      WHERE v.status = 'ready' AND v.video_id IN (SELECT video_id FROM ingest_jobs WHERE status = 'queued')
      ORDER BY v.video_id FOR NO KEY UPDATE SKIP LOCKED),
 waiting AS (
     SELECT job_id FROM ingest_jobs JOIN ready USING (video_id)
      WHERE status = 'queued' AND NOT cancel_requested AND options -> 'force' IS DISTINCT FROM 'true'::jsonb
+       AND NOT asks_for_more(options, video_id, generation)
        FOR UPDATE OF ingest_jobs SKIP LOCKED)
 UPDATE ingest_jobs j
    SET status = 'succeeded', outcome = 'deduplicated', finished_at = now(), not_before = NULL, progress = NULL,
@@ -152,27 +153,16 @@ RETURNING j.job_id, j.video_id
 _BACK_TO_QUEUE_IF_READY = """
 UPDATE ingest_jobs j SET status = 'queued' FROM videos v
  WHERE j.job_id = %s AND j.attempt = %s AND j.status = 'dispatched' AND v.video_id = j.video_id AND v.status = 'ready'
-"""
-_FILL_FROM_HINTS = """
-UPDATE video_metadata m
-   SET title = coalesce(m.title, v.hints ->> 'title'), channel = coalesce(m.channel, v.hints ->> 'channel'),
-       language = coalesce(m.language, v.hints ->> 'language'),
-       origins = m.origins
-           || CASE WHEN m.title IS NULL AND v.hints ? 'title' THEN '{"title": "hint"}'::jsonb ELSE '{}' END
-           || CASE WHEN m.channel IS NULL AND v.hints ? 'channel' THEN '{"channel": "hint"}'::jsonb ELSE '{}' END
-           || CASE WHEN m.language IS NULL AND v.hints ? 'language' THEN '{"language": "hint"}'::jsonb ELSE '{}' END
-  FROM videos v
- WHERE v.video_id = ANY(%s) AND m.video_id = v.video_id AND m.generation = v.generation
-   AND ((m.title IS NULL AND v.hints ? 'title') OR (m.channel IS NULL AND v.hints ? 'channel')
-        OR (m.language IS NULL AND v.hints ? 'language'))
+   AND NOT asks_for_more(j.options, v.video_id, v.generation)
 """
 
 
 def answer_ready(connection: Connection) -> int:
-    """Answers every queued job whose video is ready as deduplicated; its hints fill what the metadata leaves open."""
+    """Answers every queued job whose video is ready as deduplicated, but for those that ask for audio tracks that are
+    not there. Its hints fill what the metadata leaves open."""
     rows = connection.execute(_ANSWER).fetchall()
     if rows:
-        connection.execute(_FILL_FROM_HINTS, ([row["video_id"] for row in rows],))
+        metadata_rows.fill_from_hints(connection, [row["video_id"] for row in rows])
     return len(rows)
 
 

@@ -91,7 +91,7 @@ def record(connection: Connection, job_or_video: str) -> Row | None:
         (video_id,),
     ).fetchall()
     metadata = connection.execute(
-        "SELECT m.* FROM video_metadata m JOIN videos v USING (video_id) WHERE m.video_id = %s"
+        "SELECT m.* FROM corrected_video_metadata m JOIN videos v USING (video_id) WHERE m.video_id = %s"
         " AND (m.generation = v.generation OR v.generation = 0)",
         (video_id,),
     ).fetchone()

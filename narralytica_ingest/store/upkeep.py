@@ -71,8 +71,10 @@ def clear_expired_leases(
 
 
 _STORED = """
-SELECT video_id, f.kind AS asset, f.sha256 AS version FROM media_files f JOIN videos v USING (video_id)
- WHERE video_id = ANY(%(video_ids)s) AND f.lease_epoch = v.lease_epoch - 1 AND f.kind IN ('raw_video', 'audio_track')
+(SELECT DISTINCT ON (video_id, f.kind) video_id, f.kind AS asset, f.sha256 AS version
+   FROM media_files f JOIN videos v USING (video_id)
+  WHERE video_id = ANY(%(video_ids)s) AND f.lease_epoch = v.lease_epoch - 1 AND f.kind IN ('raw_video', 'audio_track')
+  ORDER BY video_id, f.kind, f.media_file_id)  -- of several audio tracks the asset's own, which is stored first
  UNION ALL
 SELECT video_id, 'video_metadata', NULL FROM video_metadata m JOIN videos v USING (video_id)
  WHERE video_id = ANY(%(video_ids)s) AND m.lease_epoch = v.lease_epoch - 1

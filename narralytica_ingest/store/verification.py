@@ -31,6 +31,7 @@ class Reference:
     kind: str
     language: str | None
     origin: str | None
+    profile: str | None
     served: bool
     lease_run_id: str | None
 
@@ -81,7 +82,7 @@ def total(connection: Connection, video_ids: VideoIds = None) -> tuple[int, int]
 
 
 _REFERENCES = """
-SELECT f.media_file_id, f.video_id, f.generation, f.kind, f.language, f.origin, v.lease_run_id,
+SELECT f.media_file_id, f.video_id, f.generation, f.kind, f.language, f.origin, f.profile, v.lease_run_id,
        v.status = 'ready' AND v.generation = f.generation AS served
   FROM media_files f JOIN videos v USING (video_id)
  WHERE f.bucket = %(bucket)s AND f.object_key = %(object_key)s AND f.size_bytes = %(size_bytes)s

@@ -56,7 +56,7 @@ def test_a_video_with_dubs_captions_and_chapters_is_one_video_by_all_its_urls(
     files = {(file["kind"], file["language"], file["origin"]): file for file in record["media_files"]}
     assert set(files) == {
         ("raw_video", None, None),
-        ("audio_track", None, None),
+        ("audio_track", "en", None),
         ("source_info", None, None),
         ("thumbnail", None, None),
         ("captions", "en", "uploaded"),

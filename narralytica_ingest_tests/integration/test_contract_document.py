@@ -52,5 +52,5 @@ def test_every_statement_runs_and_finds_what_it_promises(database: Database, sta
 
 
 def test_the_document_names_every_option_and_no_other() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (?:boolean|integer|text|number)", DOCUMENT.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (?:boolean|integer|text|number|list)", DOCUMENT.read_text(), re.MULTILINE)
     assert sorted(rows) == sorted(JobOptions.model_fields)

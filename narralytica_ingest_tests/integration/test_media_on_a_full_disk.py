@@ -9,6 +9,7 @@ from narralytica_ingest.media.audio import extract_audio
 from narralytica_ingest.media.probe import probe
 from narralytica_ingest.media.remux import join_streams
 from narralytica_ingest.media.tools import MediaTools, find_tools
+from narralytica_ingest.media.tracks import choose
 from narralytica_ingest_tests.source_server import SAMPLE
 
 
@@ -23,9 +24,9 @@ def tools(tmp_path: Path) -> MediaTools:
 
 
 def test_a_track_whose_end_did_not_fit_waits_for_the_disk(tools: MediaTools, tmp_path: Path) -> None:
-    target = tmp_path / "track.flac"
+    measured = probe(SAMPLE, tools)
     with pytest.raises(IngestError) as refused:
-        extract_audio(SAMPLE, target, probe(SAMPLE, tools), tools)
+        extract_audio(SAMPLE, measured, choose(measured)[0], ["flac"], tmp_path, tools)
     assert (refused.value.code, refused.value.failure_class) == ("disk_full", FailureClass.LOCAL)
     assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
 

@@ -114,8 +114,11 @@ def test_a_deferred_job_says_why_and_when() -> None:
     assert describe.state_text(job) == "queued (http_503, tried again in 1 min 35 s)"
 
 
+CAPTIONS = {"kind": "captions", "profile": None}
+
+
 def test_one_of_several_languages_must_be_chosen() -> None:
-    files = [{"kind": "captions", "language": language, "origin": "automatic"} for language in ("en", "de")]
+    files = [CAPTIONS | {"language": language, "origin": "automatic"} for language in ("en", "de")]
     assert choose(files, "v", "captions", "de") is files[1]
     with pytest.raises(IngestError, match=r"several \(de, en\)"):
         choose(files, "v", "captions", None)
@@ -124,11 +127,22 @@ def test_one_of_several_languages_must_be_chosen() -> None:
 
 
 def test_of_captions_in_one_language_those_that_people_made_are_meant_unless_told_otherwise() -> None:
-    files = [{"kind": "captions", "language": "en", "origin": origin} for origin in ("automatic", "uploaded")]
+    files = [CAPTIONS | {"language": "en", "origin": origin} for origin in ("automatic", "uploaded")]
     assert choose(files, "v", "captions", None) is files[1]
     assert choose(files, "v", "captions", "en", "automatic") is files[0]
     with pytest.raises(IngestError, match="has no automatic captions in en; stored: captions"):
         choose(files[1:], "v", "captions", "en", "automatic")
+
+
+def test_of_audio_tracks_in_one_language_the_flac_is_meant_unless_told_otherwise() -> None:
+    files = [
+        {"kind": "audio_track", "language": "en", "origin": None, "profile": profile}
+        for profile in ("wav", "flac", "opus")
+    ]
+    assert choose(files, "v", "audio_track", None) is files[1]
+    assert choose(files, "v", "audio_track", None, profile="opus") is files[2]
+    with pytest.raises(IngestError, match="has no channels audio_track; stored: audio_track"):
+        choose(files, "v", "audio_track", None, profile="channels")
 
 
 def test_errors_are_one_sentence_without_a_class_name_for_what_a_user_can_mend() -> None:

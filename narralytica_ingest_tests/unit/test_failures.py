@@ -39,12 +39,12 @@ def modules() -> Iterator[tuple[Path, ast.Module]]:
 
 
 def uses() -> Iterator[Use]:
-    """Every call that makes a failure with a literal code."""
+    """Every call that makes a failure, or a finding that may become one, with a literal code."""
     for path, tree in modules():
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             arguments, place = call.args, f"{path.relative_to(PACKAGE)}:{call.lineno}"
             name = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
-            if name == "failure" and arguments:
+            if name in ("failure", "Finding") and arguments:
                 if isinstance(arguments[0], ast.Constant):
                     yield Use(str(arguments[0].value), None, place)
             elif len(arguments) >= 3 and ast.unparse(arguments[0]).startswith("FailureClass."):

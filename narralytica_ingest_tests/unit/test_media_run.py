@@ -14,7 +14,7 @@ import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.local.identity import wait_until
-from narralytica_ingest.media.run import run_tool
+from narralytica_ingest.media.run import Pipe, Tool, run_tool, run_tools
 from narralytica_ingest.media.tools import find_tools
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -170,6 +170,80 @@ def test_a_tool_sees_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "secret" not in seen
     assert "PATH" in seen
     assert "the supervisor's mark" in seen
+
+
+# ---- several tools at once -----------------------------------------------------------------------------------------
+
+
+def writer(pipe: Pipe, code: str) -> Tool:
+    """Runs `code` with the pipe as `out`."""
+    return Tool(python(f"import os, time\nout = {pipe.writable}\n{code}"), writes=[pipe])
+
+
+def open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_one_tool_reads_what_another_one_writes_while_we_read_both() -> None:
+    """More than any pipe holds goes through each, and to us."""
+    before, joined, ours = open_files(), Pipe(), bytearray()
+    both = Pipe(ours.extend)
+    many = f"for _ in range(64): os.write({both.writable}, b'a' * 65536); os.write(out, b'b' * 65536)"
+    passed = bytearray()
+    reader = Tool(
+        python("import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"),
+        None,
+        passed.extend,
+        joined,
+    )
+    first = Tool(writer(joined, many).command, writes=[joined, both])
+    assert [each.returncode for each in run_tools([first, reader], timeout=30)] == [0, 0]
+    assert bytes(ours) == b"a" * (64 << 16)
+    assert bytes(passed) == b"b" * (64 << 16)
+    assert open_files() == before
+
+
+def test_a_tool_whose_reader_dies_ends_too() -> None:
+    pipe = Pipe()
+    endless = writer(
+        pipe, "import signal\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\nwhile True: os.write(out, b'a' * 65536)"
+    )
+    results = run_tools([endless, Tool(python("import sys; sys.exit(3)"), reads=pipe)], timeout=30)
+    assert [each.returncode for each in results] == [-signal.SIGPIPE, 3]
+
+
+def test_a_tool_whose_writer_dies_reads_to_the_end() -> None:
+    pipe, got = Pipe(), bytearray()
+    dying = writer(pipe, "os.write(out, b'half'); os.kill(os.getpid(), 9)")
+    reading = Tool(python("import sys; sys.stdout.write(sys.stdin.read())"), None, got.extend, pipe)
+    assert [each.returncode for each in run_tools([dying, reading], timeout=30)] == [-signal.SIGKILL, 0]
+    assert got == b"half"
+
+
+@pytest.mark.parametrize("who", ["reader of a pipe", "reader of lines", "time"])
+def test_all_tools_end_with_whatever_ends_one(who: str) -> None:
+    before, files, stop = sleepers(), open_files(), Stop()
+
+    def read(_: object) -> None:
+        if who != "time":
+            raise stop
+
+    pipe = Pipe(read if who == "reader of a pipe" else lambda _: None)
+    first = writer(pipe, f"os.write(out, b'a')\n{FAMILY}")
+    second = Tool(python(FAMILY), on_line=read if who == "reader of lines" else None)
+    with pytest.raises((Stop, IngestError)):
+        run_tools([first, second], timeout=1.0 if who == "time" else 30)
+    assert ended(before)
+    assert open_files() == files
+
+
+def test_a_second_tool_that_cannot_be_started_ends_the_first() -> None:
+    before, files = sleepers(), open_files()
+    pipe = Pipe()
+    with pytest.raises(FileNotFoundError):
+        run_tools([writer(pipe, FAMILY), Tool(["/nowhere/ffmpeg"], reads=pipe)], timeout=30)
+    assert ended(before)
+    assert open_files() == files
 
 
 def test_the_tools_are_real_programs_and_not_the_wheels_wrapper() -> None:

@@ -22,9 +22,10 @@ _QUERIES = {
     "videos": """SELECT to_jsonb(v) - ARRAY['lease_epoch', 'created_at', 'updated_at', 'ready_at'] AS video
                    FROM videos v""",
     "aliases": "SELECT alias, video_id FROM video_aliases",
-    "media_files": """SELECT to_jsonb(f) - ARRAY['media_file_id', 'lease_epoch', 'created_at'] AS file
+    "media_files": """SELECT (to_jsonb(f) - ARRAY['media_file_id', 'lease_epoch', 'created_at'])
+                              #- '{facts,read_at}' AS file
                         FROM media_files f""",
-    "metadata": """SELECT to_jsonb(m) - ARRAY['lease_epoch', 'created_at', 'updated_at'] AS metadata
+    "metadata": """SELECT to_jsonb(m) - ARRAY['lease_epoch', 'created_at', 'updated_at', 'read_at'] AS metadata
                      FROM video_metadata m""",
     "publications": "SELECT bucket, object_key FROM publications",
     "leftovers": "SELECT bucket, object_key FROM leftover_objects",

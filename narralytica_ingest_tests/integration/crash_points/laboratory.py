@@ -218,13 +218,13 @@ class Laboratory:
 
 
 # One UPDATE for each table with dates, made by the database itself. Dagster's events and ticks keep theirs, and so do
-# heartbeats (one that is older than the server would be from before an outage) and videos (when they were published).
+# heartbeats (one that is older than the server would be from before an outage) and what videos say of themselves.
 _MAKE_OLDER = """
 SELECT format('UPDATE %I.%I SET %s', table_schema, table_name,
               string_agg(format('%1$I = %1$I - interval ''1 hour''', column_name), ', '))
   FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
  WHERE table_type = 'BASE TABLE' AND data_type LIKE 'timestamp%'
-   AND column_name NOT IN ('heartbeat_at', 'published_at')
+   AND column_name NOT IN ('heartbeat_at', 'published_at', 'uploaded_at', 'recorded_at')
    AND (table_schema = 'public' OR (table_schema, table_name) = ('dagster', 'runs'))
  GROUP BY table_schema, table_name
 """

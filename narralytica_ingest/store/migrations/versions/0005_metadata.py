@@ -1,6 +1,6 @@
 """The whole schema of metadata, when it was read, and what people corrected.
 
-The SQL stands in `0005_metadata.sql`, where a person can read it as SQL.
+The SQL stands in `0005_metadata.sql` and `0005_comments.sql`, where a person can read it as SQL.
 """
 
 from pathlib import Path
@@ -12,5 +12,6 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Adds to what stands; nothing is rewritten."""
-    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text())
+    """Adds to what stands; times that were a day say so."""
+    for name in ("0005_metadata.sql", "0005_comments.sql"):
+        op.get_bind().exec_driver_sql(Path(__file__).with_name(name).read_text())
