@@ -52,9 +52,12 @@ def probe(number: int) -> dict[str, Any]:
     """What ffprobe measured, with its own words beside it."""
     picture = {"index": 0, "codec": "h264", "width": 1920, "height": 1080, "frame_rate": 25.0, "bit_rate": 4_000_000}
     sound = {"index": 1, "codec": "aac", "channels": 2, "sample_rate": 48_000, "language": "eng", "default": True}
-    raw = {"format": {"tags": {"encoder": "x" * 200}}, "streams": [{"index": each, "x": "y" * 800} for each in (0, 1)]}
+    kinds = {0: "video", 1: "audio"}
+    streams = [{"index": index, "codec_type": kind, "x": "y" * 800} for index, kind in kinds.items()]
+    raw = {"format": {"tags": {"encoder": "x" * 200}}, "streams": streams}
     return {
-        "container": "mp4", "duration_seconds": 600.5 + number, "bit_rate": 4_200_000, "video": [picture],
+        "container": "mp4", "extension": "mp4", "size_bytes": 1000,
+        "duration_seconds": 600.5 + number, "bit_rate": 4_200_000, "video": [picture],
         "audio": [sound], "tags": {}, "raw": raw,
     }  # fmt: skip
 

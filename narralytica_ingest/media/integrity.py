@@ -18,7 +18,7 @@ from narralytica_ingest.media.findings import Finding
 from narralytica_ingest.media.probe import AudioStream, Probe, probe
 from narralytica_ingest.media.reading import Reading, StreamReading, count_lines, read_through
 from narralytica_ingest.media.run import run_tool
-from narralytica_ingest.media.structure import missing_bytes
+from narralytica_ingest.media.structure import lacks_its_end, missing_bytes
 from narralytica_ingest.media.tools import MediaTools
 
 _BLOCK = 1 << 20
@@ -91,7 +91,7 @@ def inspect(path: Path, measured: Probe, tools: MediaTools) -> list[Finding]:
     found = [
         _cut_bytes(path, measured) or _cut_time(measured, reading) or _other_duration(measured, reading),
         _without_sound(measured, reading),
-        _broken(measured, reading),
+        _broken(measured, reading) or _unended(path, measured),
     ]
     return [each for each in found if each is not None] + _holes(measured, reading)
 
@@ -185,6 +185,12 @@ def _broken(measured: Probe, reading: Reading) -> Finding | None:
     return Finding(
         "damaged_media", f"The file is damaged at {_count(places, 'place')}: what was there is lost or distorted."
     )
+
+
+def _unended(path: Path, measured: Probe) -> Finding | None:
+    if not lacks_its_end(path, measured.extension) or missing_bytes(path, measured.extension):
+        return None
+    return Finding("damaged_media", "The file does not end with its format's end mark: it may have been cut off.")
 
 
 def _holes(measured: Probe, reading: Reading) -> list[Finding]:

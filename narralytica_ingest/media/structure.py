@@ -11,13 +11,17 @@ from typing import BinaryIO, NamedTuple
 _ISO = {"mp4", "m4a", "mov", "3gp"}
 _RIFF = {"avi", "wav", "aiff"}
 _SECTOR = 2048  # bytes
+_OGG_PAGE = struct.Struct("<4sBB20xB")  # RFC 3533, 6: capture pattern, version, flags, number of segments
+_OGG_PAGE_BYTES = 65_307  # at most
+_OGG_ENDS = 0x04  # the flag of a stream's last page
 
 
 class _Part(NamedTuple):
-    """A part of a file: its name, and where it claims to end."""
+    """A part of a file: its name, where it claims to end, and its flags, if it has any."""
 
     name: bytes
     end: int
+    flags: int = 0
 
 
 def missing_bytes(path: Path, extension: str) -> int:
@@ -33,7 +37,18 @@ def missing_bytes(path: Path, extension: str) -> int:
         if extension in _RIFF:
             missing = max([0, *(each.end - size for each in _chunks(file, size))])
             return missing if missing > _SECTOR else 0  # some writers count their own header or padding wrong
+        if extension == "ogg":
+            return max(0, _last_ogg_page(file, size).end - size)
     return 0
+
+
+def lacks_its_end(path: Path, extension: str) -> bool:
+    """Whether the file ends without the mark that its format puts there: it was cut, or who wrote it never came to the
+    end. Of the formats that announce no length only Ogg has one."""
+    if extension != "ogg":
+        return False
+    with path.open("rb") as file:
+        return not _last_ogg_page(file, path.stat().st_size).flags & _OGG_ENDS
 
 
 def _boxes(file: BinaryIO, size: int) -> Iterator[_Part]:
@@ -63,3 +78,18 @@ def _chunks(file: BinaryIO, size: int) -> Iterator[_Part]:
             return
         yield _Part(name, at + 8 + length)
         at += 8 + length + length % 2
+
+
+def _last_ogg_page(file: BinaryIO, size: int) -> _Part:
+    """The page that begins last. A file that does not end in one, with something else behind it, has one without the
+    mark of an end."""
+    start = max(0, size - 2 * _OGG_PAGE_BYTES)
+    file.seek(start)
+    tail = file.read()
+    at = tail.rfind(b"OggS")
+    if at < 0 or at + _OGG_PAGE.size > len(tail):
+        return _Part(b"OggS", size)
+    name, _, flags, segments = _OGG_PAGE.unpack_from(tail, at)
+    lengths = tail[at + _OGG_PAGE.size :][:segments]
+    unread = segments - len(lengths)  # cut within its own table
+    return _Part(name, start + at + _OGG_PAGE.size + segments + sum(lengths) + unread, flags)

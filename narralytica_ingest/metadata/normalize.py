@@ -41,7 +41,8 @@ Candidates = list[tuple[str, Any]]
 class Reading:
     """What is known of a video: `info` as the source states it (None for an upload), `probe` and `hints` as stored.
 
-    `file_name` of an upload is its title if nobody gives a better one. `read_at` is when the source was read.
+    `file_name` of an upload is its title if nobody gives a better one. `read_at` is when the source was read,
+    `spoken` the language that the file gives the sound which the audio track is made of.
     """
 
     video_id: str
@@ -53,6 +54,7 @@ class Reading:
     file_name: str | None = None
     size_bytes: int | None = None
     read_at: datetime | None = None
+    spoken: str | None = None
 
 
 def normalize(read: Reading) -> Row:
@@ -105,7 +107,7 @@ def _candidates(info: Facts, probe: Facts, read: Reading) -> dict[str, Candidate
         "language": [
             ("source", language(info.get("language"))),
             ("hint", language(hints.get("language"))),
-            ("container", _sound_language(probe)),
+            ("container", language(read.spoken) or _sound_language(probe)),
         ],
         "published_at": [("source", _published(info)), ("container", moment(_first(tags, "date", "date_released")))],
         "uploaded_at": [("source", _uploaded(info))],

@@ -171,6 +171,8 @@ BROKEN = (
           "flac", "flac", None, (Sound("flac"),), expected=_TRUNCATED),
     Entry("cut.mp3", "the second half missing", harmed(_MP3, cut(0.5)),
           "mp3", "mp3", None, (Sound("mp3"),), expected=_TRUNCATED),
+    Entry("cut.ogg", "the second half missing", harmed(encoded("-c:a libopus"), cut(0.5)),
+          "ogg", "ogg", None, (Sound("opus"),), expected=_TRUNCATED),
     Entry("cut.avi", "the second half missing", harmed(encoded("-c:a libmp3lame", "mpeg4"), cut(0.5)),
           "avi", "avi", "mpeg4", (Sound("mp3"),), expected=_TRUNCATED),
     Entry("cut.flv", "the second half missing", harmed(encoded("-c:a aac -ar 44100", "h264"), cut(0.5)),

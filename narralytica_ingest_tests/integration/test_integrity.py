@@ -42,7 +42,7 @@ CONTAINERS: dict[str, tuple[list[str], bool]] = {
     "wrapped.ts": ([*H264, "-c:a", "aac", "-output_ts_offset", "95440"], False),
     "plain.mpg": (["-c:v", "mpeg2video", "-c:a", "mp2"], False),
     "plain.wmv": (["-c:v", "msmpeg4v3", "-c:a", "wmav2"], False),
-    "plain.ogg": (["-vn", "-c:a", "libvorbis"], False),
+    "plain.ogg": (["-vn", "-c:a", "libvorbis"], True),
     "plain.aac": (["-vn", "-c:a", "aac"], False),
     "plain.ac3": (["-vn", "-c:a", "ac3"], False),
 }
@@ -163,6 +163,24 @@ def test_a_sound_that_is_cut_while_the_picture_is_whole_is_truncated(
     apart = make("apart.mov", *H264, "-c:a", "pcm_s16le", "-max_interleave_delta", "0", "-movflags", "+faststart")
     cut = harmed(apart, tmp_path / "a.mov", first_part(0.7))
     assert codes(cut, tools) == ["truncated_media"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_an_ogg_that_is_cut_within_a_page_is_truncated(
+    make: Callable[..., Path], tools: MediaTools, tmp_path: Path, share: float
+) -> None:
+    """Ogg announces no length; but its pages do."""
+    cut = harmed(container(make, "plain.ogg"), tmp_path / "a.ogg", first_part(share))
+    assert codes(cut, tools) == ["truncated_media"]
+
+
+def test_an_ogg_that_is_cut_between_two_pages_lacks_its_end_mark(
+    make: Callable[..., Path], tools: MediaTools, tmp_path: Path
+) -> None:
+    cut = harmed(container(make, "plain.ogg"), tmp_path / "a.ogg", lambda content: content[: content.rindex(b"OggS")])
+    (finding,) = found(cut, tools)
+    assert finding.code == "damaged_media"
+    assert "may have been cut off" in finding.message
 
 
 # ---- rotten, and with holes ----------------------------------------------------------------------------------------

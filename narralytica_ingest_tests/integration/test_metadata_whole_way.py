@@ -78,6 +78,8 @@ def test_a_bare_upload_is_described_by_its_own_tags_and_name(
     said.write_text(CHAPTERS, encoding="utf-8")
     command: list[str | Path] = [tools.ffmpeg, "-v", "error", "-i", str(SAMPLE), "-i", str(said)]
     command += ["-map_metadata", "1", "-map", "0:v", "-map", "0:a", "-metadata:s:a:0", "language=ger"]
+    dub = ["language=fre", "-metadata:s:a:1", "title=Doublage"]  # marked as the default, which players would take
+    command += ["-map", "0:a", "-metadata:s:a:1", *dub, "-disposition:a:0", "0", "-disposition:a:1", "default"]
     command += ["-c", "copy", str(tagged)]
     assert run_tool(command, timeout=60).returncode == 0
     bucket, key = place.settings.s3_bucket, "uploads/my talk.mkv"
@@ -91,6 +93,7 @@ def test_a_bare_upload_is_described_by_its_own_tags_and_name(
     assert job["status"] == "succeeded", job["error_message"]
     row = served(place, str(job["video_id"]))
     assert (row["title"], row["channel"], row["language"]) == ("A hint", "Another hint", "de")
+    assert place.files(str(job["video_id"]))["audio_track"]["language"] == "de"
     assert row["chapters"] == [{"title": "第一章", "start_seconds": 0.0, "end_seconds": 5.0}]
     assert (row["published_at"], row["published_precision"]) == (datetime(2019, 5, 1, tzinfo=UTC), "month")
     assert (row["origins"]["title"], row["origins"]["language"]) == ("hint", "container")
