@@ -56,7 +56,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
         Check("whole", "Nothing of the original is missing or damaged, as far as it was noticed.", verdicts.whole),
     ),
     "audio_track": (
-        _stored("audio_track", "waveform"),
+        _stored("audio_track"),
         Check("matches_video", "The sound is as long as the video.", verdicts.matches_video),
         Check("audible", "There is something to hear: neither silence nor an overdriven recording.", verdicts.audible),
     ),

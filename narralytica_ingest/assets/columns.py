@@ -70,7 +70,7 @@ FILE_COLUMNS = _schema(
         "integer",
         "The generation of the video's files that it belongs to; only that of the video's own row is served.",
     ),
-    ("kind", "text", "raw_video, audio_track, waveform, thumbnail, captions or source_info."),
+    ("kind", "text", "raw_video, audio_track, thumbnail, captions or source_info."),
     ("language", "text", "Of captions as the source names it, of an audio track a BCP 47 tag."),
     ("bucket", "text", "Bucket of the object."),
     ("object_key", "text", "Key of the object: media/<first two hex>/<sha256>.<extension>."),

@@ -181,7 +181,7 @@ def _slow_ffmpeg(folder: Path) -> Path:
     folder.mkdir()
     program, real = folder / "ffmpeg", find_tools().ffmpeg
     program.write_text(
-        f'#!/bin/sh\ncase "$*" in *.flac*) exec "{real}" -readrate {READ_RATE} "$@";; esac\nexec "{real}" "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *"f=flac]"*) exec "{real}" -readrate {READ_RATE} "$@";; esac\nexec "{real}" "$@"\n'
     )
     program.chmod(0o700)
     return Path(os.path.abspath(program))

@@ -33,7 +33,7 @@ SECONDS_TO_END = 25
 
 # The real ffmpeg, that reads as slowly as in real time when it makes the audio track and somebody wants it so.
 SLOW_FFMPEG = """#!/bin/sh
-case "$*" in *audio.flac*) [ -e {flag} ] && exec {ffmpeg} -readrate 0.3 "$@" ;; esac
+case "$*" in *"f=flac]"*) [ -e {flag} ] && exec {ffmpeg} -readrate 0.3 "$@" ;; esac
 exec {ffmpeg} "$@"
 """
 
@@ -132,13 +132,12 @@ def seconds_until(condition: Callable[[], bool], limit: float) -> float:
     return time.monotonic() - began
 
 
-def extracting(slowed: Interrupted, source: SourceServer, path: str) -> tuple[UUID, psutil.Process]:
-    """A job whose audio track is being made, and the tool that makes it."""
+def extracting(slowed: Interrupted, source: SourceServer, path: str) -> tuple[UUID, list[psutil.Process]]:
+    """A job whose audio track is being made, and the tools that make and measure it."""
     slowed.extracts_slowly.touch()
     job_id = slowed.stack.insert(source_url=unique(source, path, path.encode())[0])
-    slowed.stack.wait_for("the extraction", lambda: bool(tools_at_work()) and at(slowed, job_id, "audio"))
-    (tool,) = tools_at_work()
-    return job_id, tool
+    slowed.stack.wait_for("the extraction", lambda: len(tools_at_work()) == 2 and at(slowed, job_id, "audio"))
+    return job_id, tools_at_work()
 
 
 def at(slowed: Interrupted, job_id: UUID, stage: str) -> bool:
@@ -165,13 +164,13 @@ def test_a_postgres_that_is_away_costs_no_run(stack: Running, source: SourceServ
 # ---- kills -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_killed_run_takes_its_tool_along_and_is_running_again_soon(
+def test_a_killed_run_takes_its_tools_along_and_is_running_again_soon(
     slowed: Interrupted, stack: Running, source: SourceServer
 ) -> None:
-    job_id, tool = extracting(slowed, source, "/killed-run.mp4")
-    run = next(each for each in worker_of(stack)[1] if tool in each.children(recursive=True))
+    job_id, tools = extracting(slowed, source, "/killed-run.mp4")
+    run = next(each for each in worker_of(stack)[1] if tools[0] in each.children(recursive=True))
     run.kill()
-    assert seconds_until(lambda: is_gone(tool), 1.0) < 1.0
+    assert seconds_until(lambda: all(is_gone(each) for each in tools), 1.0) < 1.0
     slowed.extracts_slowly.unlink()
     stack.wait_for("the next attempt", lambda: stack.job(job_id)["attempt"] == 2, 60)
     row = stack.finish(job_id)[0]
@@ -181,10 +180,10 @@ def test_a_killed_run_takes_its_tool_along_and_is_running_again_soon(
 def test_runs_of_a_killed_worker_hand_their_jobs_back_and_no_process_stays(
     slowed: Interrupted, stack: Running, source: SourceServer
 ) -> None:
-    job_id, tool = extracting(slowed, source, "/killed-worker.mp4")
+    job_id, tools = extracting(slowed, source, "/killed-worker.mp4")
     worker, children = worker_of(stack)  # one of them is idle
     worker.kill()
-    took = seconds_until(lambda: all(is_gone(each) for each in (tool, *children)), 10)
+    took = seconds_until(lambda: all(is_gone(each) for each in (*tools, *children)), 10)
     assert took < 5
     row = stack.job(job_id)
     assert row["status"] in ("queued", "dispatched"), "the daemon claims it again at once"

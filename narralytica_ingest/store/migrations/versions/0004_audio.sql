@@ -5,10 +5,6 @@ COMMENT ON COLUMN media_files.profile IS 'Of an audio track: how it was made (do
 COMMENT ON COLUMN media_files.facts IS 'What was measured and decided when the file was made: loudness, chosen sound, findings.';
 UPDATE media_files SET profile = 'flac' WHERE kind = 'audio_track';
 
-ALTER TABLE media_files DROP CONSTRAINT media_files_kind_check;
-ALTER TABLE media_files ADD CONSTRAINT media_files_kind_check
-    CHECK (kind IN ('raw_video', 'audio_track', 'thumbnail', 'captions', 'source_info', 'waveform'));
-
 DROP INDEX media_files_one_of_a_kind;
 CREATE UNIQUE INDEX media_files_one_of_a_kind
     ON media_files (video_id, generation, kind, coalesce(language, ''), coalesce(origin, ''), coalesce(profile, ''));

@@ -68,7 +68,7 @@ COMMENT ON COLUMN media_files.media_file_id IS 'The row.';
 COMMENT ON COLUMN media_files.video_id IS 'The video.';
 COMMENT ON COLUMN media_files.generation IS
     'The generation of the video''s files that it belongs to; only that of the video''s own row is served.';
-COMMENT ON COLUMN media_files.kind IS 'raw_video, audio_track, waveform, thumbnail, captions or source_info.';
+COMMENT ON COLUMN media_files.kind IS 'raw_video, audio_track, thumbnail, captions or source_info.';
 COMMENT ON COLUMN media_files.language IS 'Of captions as the source names it, of an audio track a BCP 47 tag.';
 COMMENT ON COLUMN media_files.bucket IS 'Bucket of the object.';
 COMMENT ON COLUMN media_files.object_key IS 'Key of the object: media/<first two hex>/<sha256>.<extension>.';
