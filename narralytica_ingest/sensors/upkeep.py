@@ -2,14 +2,14 @@
 
 Each thing has its time. A run that does not beat is noticed when its lease is over, and one that was begun, or sent to
 the workers, and that nobody executes, when it was in doubt for as long: with the next look, at defaults within a
-minute. What ended without a word is noticed after PATIENCE_SECONDS.
+minute. What ended without a word is noticed PATIENCE_SECONDS after its end.
 """
 
 import time
 from dataclasses import dataclass
-from uuid import UUID
 
 import dagster as dg
+from dagster import DagsterRunStatus as Status
 
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.endpoints import resolve_endpoints
@@ -21,6 +21,7 @@ from narralytica_ingest.sensors.upkeep_memory import Memory
 from narralytica_ingest.store import outcomes
 from narralytica_ingest.store import upkeep as table
 from narralytica_ingest.store.database import Database, clock
+from narralytica_ingest.store.leases import Dispatch
 
 # A run in the queue or just launched has no lease yet, and one that was ended from outside needs a moment to notice:
 # leave it this long (seconds) before its state is doubted.
@@ -122,22 +123,28 @@ class _Look:
     def _requeue_dead_dispatches(self) -> list[str]:
         """Dispatched jobs whose run ended before it took them up."""
         with self.database.transaction() as connection:
-            waiting = table.dispatched_for(connection, PATIENCE_SECONDS)
+            waiting = table.dispatched(connection)
         said = []
-        for job_id, attempt in waiting:
-            run = self._ended_run(job_id, attempt)
-            if run is None:
-                continue
+        for dispatch, run in self._ended_runs(waiting).items():
             # Nothing of the job has run yet, so it is not the job's failure.
             canceled = dead_runs.was_canceled(self.instance, run)
             error = outcomes.canceled() if canceled else run_died()
             with self.database.transaction() as connection:
-                outcomes.end_attempt(connection, job_id, attempt, error, self._policy)
-            said.append(f"job {job_id}: its run {run.run_id} ended before it began")
+                outcomes.end_attempt(connection, dispatch.job_id, dispatch.attempt, error, self._policy)
+            said.append(f"job {dispatch.job_id}: its run {run.run_id} ended before it began")
         return said
 
-    def _ended_run(self, job_id: UUID, attempt: int) -> dg.DagsterRun | None:
-        """The run that was made for this attempt, if it has ended; not a re-execution, which copies the tag."""
-        runs = self.instance.get_runs(dg.RunsFilter(tags={"dagster/run_key": f"{job_id}:{attempt}"}))
-        originals = [run for run in runs if run.parent_run_id is None]
-        return next((run for run in originals if run.is_finished), None)
+    def _ended_runs(self, dispatches: list[Dispatch]) -> dict[Dispatch, dg.DagsterRun]:
+        """Of the runs that were made for these attempts those that ended a while ago; no re-execution, which copies the
+        tag."""
+        if not dispatches:
+            return {}
+        by_key = {f"{each.job_id}:{each.attempt}": each for each in dispatches}
+        finished = [Status.SUCCESS, Status.FAILURE, Status.CANCELED]
+        ended = dg.RunsFilter(tags={"dagster/run_key": list(by_key)}, statuses=finished)
+        return {
+            by_key[record.dagster_run.tags["dagster/run_key"]]: record.dagster_run
+            for record in self.instance.get_run_records(ended)
+            if record.dagster_run.parent_run_id is None
+            and time.time() - record.update_timestamp.timestamp() > PATIENCE_SECONDS
+        }

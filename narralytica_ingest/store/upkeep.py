@@ -113,14 +113,11 @@ def running_job_of(connection: Connection, run_id: str) -> LostJob | None:
     return None if row is None else LostJob(**row)
 
 
-def dispatched_for(connection: Connection, seconds: float) -> list[tuple[UUID, int]]:
-    """Jobs that have been dispatched for so long and that no run has taken up: their run may have died early."""
-    rows = connection.execute(
-        "SELECT job_id, attempt FROM ingest_jobs"
-        " WHERE status = 'dispatched' AND dispatched_at < now() - make_interval(secs => %s)",
-        (seconds,),
-    ).fetchall()
-    return [(row["job_id"], row["attempt"]) for row in rows]
+def dispatched(connection: Connection) -> list[Dispatch]:
+    """The attempts that no run has taken up yet: the run of one may have died early. (Since when says nothing: what is
+    asked for again is dispatched anew.)"""
+    rows = connection.execute("SELECT job_id, attempt FROM ingest_jobs WHERE status = 'dispatched'").fetchall()
+    return [Dispatch(row["job_id"], row["attempt"]) for row in rows]
 
 
 _MOVED_ON = """

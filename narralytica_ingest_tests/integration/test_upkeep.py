@@ -105,6 +105,24 @@ def test_a_run_whose_worker_died_before_it_took_a_lease_is_ended_and_its_job_goe
     assert f"job {claimed.job_id}: its run {run_id} ended before it began" in upkeep.said
 
 
+def test_a_job_that_is_emitted_again_and_again_goes_on_when_its_run_has_ended(
+    upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked for again is dispatched anew each time: that date says nothing of the run."""
+    claimed = upkeep.dispatched()
+    run = upkeep.instance.get_run_by_id(upkeep.make_run(Status.STARTING, claimed))
+    assert run is not None
+    upkeep.instance.report_run_failed(run)
+    monkeypatch.setattr(sensor, "PATIENCE_SECONDS", 0.5)
+    upkeep.look()
+    assert upkeep.row(claimed.job_id)["status"] == "dispatched", "it ended just now"
+    time.sleep(0.6)
+    with upkeep.database.transaction() as connection:
+        assert [each.job_id for each in dispatch.emit_again(connection, 0.0)] == [claimed.job_id]
+    upkeep.look()
+    assert upkeep.row(claimed.job_id)["status"] == "queued"
+
+
 def test_a_run_that_no_worker_takes_waits_for_a_killed_one_to_come_back(
     upkeep: Upkeep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
