@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import dagster as dg
 import psutil
 import pytest
 
@@ -34,7 +33,7 @@ from narralytica_ingest.object_store.media import ObjectRef
 from narralytica_ingest.object_store.range_server import served
 from narralytica_ingest.store import jobs
 from narralytica_ingest.store.database import Row
-from narralytica_ingest_tests.in_process import Installation, own_bucket
+from narralytica_ingest_tests.in_process import Installation
 from narralytica_ingest_tests.s3_gateway import S3Gateway
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
 
@@ -348,13 +347,6 @@ def test_the_url_opens_nothing_else_and_only_as_long_as_it_is_needed(
 
 
 # ---- what jobs wish ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 @pytest.fixture

@@ -8,14 +8,11 @@ import dagster as dg
 import pytest
 
 from narralytica_ingest.assets.checks import CHECKS, checks
-from narralytica_ingest.config import Settings
 from narralytica_ingest.definitions import defs
-from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.partitions import videos
 from narralytica_ingest.resources.media_store import MediaStore
 from narralytica_ingest.store.database import as_jsonb
-from narralytica_ingest_tests.in_process import Installation, make_ready, own_bucket
+from narralytica_ingest_tests.in_process import Installation, make_ready
 from narralytica_ingest_tests.source_server import SourceServer
 
 PASS, WARN, ERROR = "pass", "warn", "error"
@@ -23,13 +20,6 @@ ALL = {(asset, check.name) for asset, of_asset in CHECKS.items() for check in of
 STORED = {"raw_video": "stored", "audio_track": "stored"}
 
 Said = dict[tuple[str, str], tuple[str, str]]
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 @pytest.fixture

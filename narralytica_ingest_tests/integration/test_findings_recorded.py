@@ -3,23 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from narralytica_ingest.config import Settings
-from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
-from narralytica_ingest.object_store.client import make_client
-from narralytica_ingest_tests.in_process import Installation, own_bucket
+from narralytica_ingest_tests.in_process import Installation
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 @pytest.fixture

@@ -5,18 +5,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
-from narralytica_ingest.config import Settings
 from narralytica_ingest.definitions import defs
-from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.intake import Intake
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
-from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest.store import jobs
-from narralytica_ingest_tests.in_process import Installation, own_bucket
+from narralytica_ingest_tests.in_process import Installation
 from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer
 
 CHAPTERS = """;FFMETADATA1
@@ -30,13 +26,6 @@ START=0
 END=5
 title=第一章
 """
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 @pytest.fixture

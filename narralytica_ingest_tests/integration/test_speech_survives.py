@@ -2,23 +2,18 @@
 container and codec it came in.
 """
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from narralytica_ingest.config import Settings
-from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.media.profiles import PROFILES
 from narralytica_ingest.media.tools import MediaTools
-from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest_tests.corpus import CORPUS, each, made
 from narralytica_ingest_tests.corpus.chain import outcome, process
 from narralytica_ingest_tests.corpus.model import Entry
 from narralytica_ingest_tests.corpus.workshop import SENTENCES, Workshop
-from narralytica_ingest_tests.in_process import Installation, own_bucket
+from narralytica_ingest_tests.in_process import Installation
 from narralytica_ingest_tests.source_server import SourceServer
 from narralytica_ingest_tests.speech import Samples, lag_seconds, likeness, samples, speak
 
@@ -129,13 +124,6 @@ def test_a_shift_would_be_noticed(shop: Workshop) -> None:
 def test_a_voice_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no voice"):
         speak("Hello.", "klingon-of-no-use", tmp_path / "no.wav")
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 def test_a_sentence_goes_the_whole_way_into_the_object_store(

@@ -6,12 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import dagster as dg
 import pytest
 
 from narralytica_ingest.cli import verify as command
-from narralytica_ingest.config import Settings
-from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.object_store import audit, media
 from narralytica_ingest.object_store.client import make_client
@@ -20,19 +17,12 @@ from narralytica_ingest.recovery import partitions, verify
 from narralytica_ingest.recovery.verify import Problem, Verification
 from narralytica_ingest.store import leases, objects
 from narralytica_ingest.store.database import Row
-from narralytica_ingest_tests.in_process import BODY, Cli, Installation, command_line, make_ready, own_bucket
+from narralytica_ingest_tests.in_process import BODY, Cli, Installation, command_line, make_ready
 from narralytica_ingest_tests.job_table import commit_all, job, start, submit
 from narralytica_ingest_tests.source_server import SourceServer
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-
-
-@pytest.fixture
-def place(settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch) -> Iterator[Installation]:
-    bucket = own_bucket(make_client(endpoints.s3), monkeypatch)
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Installation(settings.model_copy(update={"s3_bucket": bucket}), endpoints, instance)
 
 
 @pytest.fixture
