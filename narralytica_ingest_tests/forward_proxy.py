@@ -4,9 +4,11 @@ import base64
 import http.client
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -18,21 +20,29 @@ class ForwardProxy:
     """Serves until the `with` block ends. `passed` are the targets of the requests that it let through.
 
     `login` is the `user:password` that it asks for; None: it asks for none. `ports` are the hosts to which it makes
-    tunnels, each to a port on loopback; it knows no other.
+    tunnels, each to a port on loopback; it knows no other, and plain requests to these go there, too. `certificate`
+    (PEM with its key) makes it speak TLS.
     """
 
-    def __init__(self, login: str | None = None, ports: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, login: str | None = None, ports: Mapping[str, int] | None = None, certificate: Path | None = None
+    ) -> None:
         self.login = login
+        self._scheme = "http" if certificate is None else "https"
         self.ports = ports or {}
         self.passed: list[str] = []
         self.refused = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def url(self, login: str = "") -> str:
         """The proxy's URL, with this `user:password`."""
-        return f"http://{f'{login}@' if login else ''}127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://{f'{login}@' if login else ''}127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -54,7 +64,9 @@ def _handler(proxy: ForwardProxy) -> type[BaseHTTPRequestHandler]:
             if not self._allowed():
                 return
             parts = urlsplit(self.path)
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=10)
+            known = proxy.ports.get(parts.hostname or "")  # what only the proxy can resolve
+            at = ("127.0.0.1", known) if known else (parts.hostname or "", parts.port or 80)
+            connection = http.client.HTTPConnection(*at, timeout=10)
             kept = {name: value for name, value in self.headers.items() if not name.lower().startswith("proxy-")}
             connection.request("GET", f"{parts.path}?{parts.query}", headers=kept)
             answer = connection.getresponse()
@@ -81,7 +93,7 @@ def _handler(proxy: ForwardProxy) -> type[BaseHTTPRequestHandler]:
             self.send_response_only(200)
             self.end_headers()
             with target:
-                _pass_both_ways(self.connection, target)
+                pass_both_ways(self.connection, target)
             self.close_connection = True
 
         def _allowed(self) -> bool:
@@ -102,7 +114,8 @@ def _handler(proxy: ForwardProxy) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-def _pass_both_ways(one: socket.socket, other: socket.socket) -> None:
+def pass_both_ways(one: socket.socket, other: socket.socket) -> None:
+    """Until one of them ends, or both are silent for some seconds."""
     to = {one: other, other: one}
     while ready := select.select([one, other], [], [], 5)[0]:
         for each in ready:

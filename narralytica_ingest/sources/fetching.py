@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from narralytica_ingest.egress import Contact, EgressPolicy
+
 
 @dataclass(frozen=True)
 class Access:
@@ -31,7 +33,9 @@ class FetchOptions:
     """How to fetch. `max_height` is pixels of the shorter side; times are seconds; None means no limit or no wish.
 
     `format` is a selector of yt-dlp that replaces the usual choice. `max_entries` is how many videos of a playlist are
-    listed. A transfer below `min_rate` bytes per second for `stall_seconds` is given up.
+    listed. A transfer below `min_rate` bytes per second for `stall_seconds` is given up. `egress` says what may be
+    reached. `allowed_extractors` and `denied_extractors` are names of yt-dlp's extractors in lower case, each with
+    those named `name:…`; no allowed ones means all.
     """
 
     max_height: int = 1080
@@ -47,6 +51,9 @@ class FetchOptions:
     retries: int = 1
     deno: Path | None = None
     access: Access = Access()
+    egress: EgressPolicy = EgressPolicy()  # noqa: RUF009 (frozen)
+    allowed_extractors: tuple[str, ...] = ()
+    denied_extractors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,12 +72,14 @@ class FetchEvents:
     """What a fetch tells whoever asked for it. What one of them raises ends the fetch and comes out unchanged.
 
     `alias`: the id that extraction revealed, told before any media byte. `reserve`: how many bytes of disk the fetch
-    will need in its folder, told before any media byte where it can be known.
+    will need in its folder, told before any media byte where it can be known. `contacted`: every host that was asked
+    for, told once, at the end, however the fetch ended.
     """
 
     progress: Callable[[Progress], None] = lambda _: None
     alias: Callable[[str], None] = lambda _: None
     reserve: Callable[[int], None] = lambda _: None
+    contacted: Callable[[Sequence[Contact]], None] = lambda _: None
 
 
 @dataclass(frozen=True)

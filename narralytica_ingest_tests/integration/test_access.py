@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from narralytica_ingest.egress import EgressPolicy
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.sources.fetching import Access, Fetched, FetchOptions
 from narralytica_ingest.sources.ytdlp import fetch_url
@@ -22,7 +23,7 @@ from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest.sources.ytdlp.extract import _refuse_without_javascript
 from narralytica_ingest.sources.ytdlp.options import parameters
 from narralytica_ingest_tests.forward_proxy import ForwardProxy
-from narralytica_ingest_tests.source_server import SAMPLE, Asked, Resource, SourceServer
+from narralytica_ingest_tests.source_server import SAMPLE, Asked, Resource, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
 HEADER = "# Netscape HTTP Cookie File\n"
@@ -35,7 +36,7 @@ def server() -> Iterator[SourceServer]:
 
 
 def fetch(url: str, folder: Path, **access: Any) -> Fetched:
-    fetched = fetch_url(url, folder, FetchOptions(retries=0, access=Access(**access)))
+    fetched = fetch_url(url, folder, lab_options(retries=0, access=Access(**access)))
     assert isinstance(fetched, Fetched)
     assert fetched.parts[0].read_bytes() == CLIP
     return fetched
@@ -143,7 +144,7 @@ def test_every_request_goes_through_the_proxy(server: SourceServer, tmp_path: Pa
     server.add("/clip.mp4", cuts=[None, 100_000, None])
     page = server.add_page("/page.html", "/clip.mp4")
     with ForwardProxy(login.replace("%40", "@") or None) as proxy:
-        found = fetch_url(page, tmp_path, FetchOptions(access=Access(proxy=proxy.url(login))))
+        found = fetch_url(page, tmp_path, lab_options(access=Access(proxy=proxy.url(login))))
     assert isinstance(found, Fetched)
     assert found.parts[0].read_bytes() == CLIP
     assert [each.kind for each in found.side_files] == ["thumbnail"]
@@ -183,16 +184,18 @@ def test_nothing_that_opens_a_source_is_ever_shown(
     cookies: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     scheme: str,
     impersonate: str | None,
 ) -> None:
+    monkeypatch.setattr("narralytica_ingest.egress.guard.secrets.token_urlsafe", lambda _: "CANARY-GUARD")
     access = Access(
         cookies_file=cookies,
         proxy=f"{scheme}://CANARY-USER:CANARY-PASSWORD@127.0.0.1:9",
         impersonate=impersonate,
         extractor_args={"youtube": {"po_token": ["web.gvs+CANARY-TOKEN"]}},
     )
-    options = FetchOptions(retries=0, access=access)
+    options = lab_options(retries=0, access=access, egress=EgressPolicy(allow=frozenset({("127.0.0.1", 9)})))
     url = "http://127.0.0.1:9/clip.mp4?signature=CANARY-SIGNATURE"
     with caplog.at_level(logging.DEBUG), pytest.raises(IngestError) as raised:
         fetch_url(url, tmp_path / "video", options)
@@ -232,7 +235,7 @@ def test_a_browser_is_impersonated_and_a_cut_transfer_still_goes_on(server: Sour
         return Resource([CLIP], cuts=[100_000 if len(seen) == 2 else None])
 
     fetched = fetch_url(
-        server.add_answer("/clip.mp4", answer), tmp_path, FetchOptions(retries=1, access=Access(impersonate="chrome"))
+        server.add_answer("/clip.mp4", answer), tmp_path, lab_options(retries=1, access=Access(impersonate="chrome"))
     )
     assert isinstance(fetched, Fetched)
     assert fetched.parts[0].read_bytes() == CLIP
@@ -270,9 +273,9 @@ def test_plugins_that_python_finds_are_loaded(server: SourceServer, tmp_path: Pa
     )
     code = (
         "import sys; from pathlib import Path\n"
-        "from narralytica_ingest.sources.fetching import FetchOptions\n"
+        "from narralytica_ingest_tests.source_server import lab_options\n"
         "from narralytica_ingest.sources.ytdlp import fetch_url\n"
-        "print(fetch_url(sys.argv[1], Path(sys.argv[2]), FetchOptions()).info['extractor_key'])\n"
+        "print(fetch_url(sys.argv[1], Path(sys.argv[2]), lab_options()).info['extractor_key'])\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code, server.url("/mine/abc"), str(tmp_path / "video")],

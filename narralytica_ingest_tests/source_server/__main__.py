@@ -2,12 +2,14 @@
 
 import argparse
 import contextlib
+import os
 import tempfile
 import time
 from pathlib import Path
 
 from narralytica_ingest.media.tools import find_tools
 from narralytica_ingest_tests.source_server import SourceServer, add_usual_sources, make_streams
+from narralytica_ingest_tests.source_server.exceptions import SETTING
 
 
 def main() -> None:
@@ -20,6 +22,7 @@ def main() -> None:
         server = stack.enter_context(SourceServer(make_streams(folder, find_tools()), port))
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
         add_usual_sources(server)
+        print(f"{SETTING}={os.environ[SETTING]} lets a worker fetch from here:")
         print(*(server.url(path) for path in sorted(server.resources)), sep="\n", flush=True)
         while True:
             time.sleep(3600)

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
+from narralytica_ingest_tests.source_server.exceptions import close_to, open_to
 from narralytica_ingest_tests.source_server.resource import (
     TYPES,
     Answer,
@@ -32,6 +33,9 @@ _LONG_SILENCE = 60.0
 class SourceServer:
     """Serves until the `with` block ends. `requests` and `sent` count requests and body bytes for each path.
 
+    While it runs, this process's environment lets a worker fetch from it, by its address and as `localhost` (see
+    `exceptions.py`).
+
     `certificate` (PEM with its key) makes it speak TLS; `host` is the loopback address that it listens on.
     """
 
@@ -47,6 +51,7 @@ class SourceServer:
         self._stopping = threading.Event()
         self._server = _QuietServer((host, port), _handler(self))
         self._server.daemon_threads = True
+        self._exceptions: list[str] = []
         self._scheme = "http"
         if certificate is not None:
             self._scheme = "https"
@@ -103,11 +108,15 @@ class SourceServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        address, port = self._server.server_address[:2]
+        self._exceptions = [open_to(host, int(port)) for host in (str(address), "localhost")]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for each in self._exceptions:
+            close_to(each)
         self._stopping.set()
         self._server.shutdown()
         self._server.server_close()

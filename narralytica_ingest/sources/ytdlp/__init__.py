@@ -15,6 +15,7 @@ from narralytica_ingest.sources.source_info import kept_info
 from narralytica_ingest.sources.ytdlp.access import load_cookies
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest.sources.ytdlp.extract import chosen_formats, extract
+from narralytica_ingest.sources.ytdlp.extractor_lists import ExtractorLists
 from narralytica_ingest.sources.ytdlp.failures import as_ingest_error
 from narralytica_ingest.sources.ytdlp.listing import Info
 from narralytica_ingest.sources.ytdlp.options import javascript_runtime, parameters
@@ -44,7 +45,10 @@ def fetch_url(
     """
     folder.mkdir(parents=True, exist_ok=True)
     session = Session(events, options)
-    with session.verdicts(), Downloader(parameters(folder, options)) as downloader:
+    with session.verdicts():
+        settings = parameters(folder, options)
+    with session.guarded() as exits, Downloader(settings, exits) as downloader:
+        downloader.keep_to(ExtractorLists(options.allowed_extractors, options.denied_extractors))
         load_cookies(downloader)
         info = extract(downloader, url, options)
         if isinstance(info, Listing):

@@ -44,8 +44,9 @@ def opened(access: Access) -> Opened:
         secrets |= set(cookies.values)
     if access.cookies_from_browser is not None:
         parameters["cookiesfrombrowser"] = browser(access.cookies_from_browser)
+    # The guard goes through it, and for yt-dlp's helpers it is said here. Empty: the environment is not asked.
+    parameters["proxy"] = access.proxy or ""
     if access.proxy is not None:
-        parameters["proxy"] = access.proxy
         secrets |= _proxy_secrets(access.proxy)
     if access.impersonate is not None:
         parameters["impersonate"] = impersonation(access.impersonate)

@@ -82,9 +82,10 @@ BY_GUARD = {
 BY_REQUEST = {
     "proxy": "proxy_unusable",
     "impersonat": "impersonation_missing",
-    "url scheme": "unsupported_scheme",
-    "urls are disabled": "unsupported_scheme",
-    "websocket": "unsupported_scheme",
+    "url scheme": "blocked_scheme",
+    "urls are disabled": "blocked_scheme",
+    "websocket": "blocked_scheme",
+    "no connection adapters": "blocked_scheme",  # a redirect to another scheme, as requests says it
 }
 
 _NO_SUCH_HOST = {-2, -5}  # EAI_NONAME and EAI_NODATA; a resolver that is away answers EAI_AGAIN (-3)

@@ -6,6 +6,7 @@ appended it, so that a kill between the two appends it twice; here fragments go 
 
 import struct
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -82,13 +83,22 @@ def hls_fragments(downloader: Downloader, line: Line, chosen: dict[str, Any]) ->
     """
     info = dict(chosen)
     if not info.get("hls_media_playlist_data"):
-        with closing(downloader.urlopen(Request(info["url"], None, line.headers))) as response:
-            text = response.read()
-            # Given as data it is never handed on to ffmpeg, which would go around all that is guarded here.
-            info |= {"url": response.url, "hls_media_playlist_data": text.decode("utf-8", "ignore")}
+        # Given as data it is never handed on to ffmpeg, which would go around all that is guarded here.
+        url, text = _playlist(downloader, line, info["url"])
+        info |= {"url": url, "hls_media_playlist_data": text.decode("utf-8", "ignore")}
     reader = _Playlist(downloader, downloader.params)
     reader.real_download("", info)
     return _not_empty([_hls_fragment(each, info) for each in reader.listed or ()])
+
+
+def _playlist(downloader: Downloader, line: Line, url: str) -> tuple[str, bytes]:
+    """A playlist's own URL and its content. Some extractors make one up and give it as its own URL (`data:`)."""
+    if url.startswith("data:"):
+        asked = urllib.request.Request(url)  # noqa: S310 (never sent)
+        with closing(urllib.request.DataHandler().data_open(asked)) as inline:
+            return url, inline.read()
+    with closing(downloader.urlopen(Request(url, None, line.headers))) as response:
+        return response.url, response.read()
 
 
 def _hls_fragment(listed: dict[str, Any], info: dict[str, Any]) -> Fragment:

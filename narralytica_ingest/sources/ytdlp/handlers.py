@@ -1,6 +1,7 @@
-"""yt-dlp's ways of sending a request, bounded in time and memory.
+"""yt-dlp's ways of sending a request, bounded in time and memory, and none of them past the guard.
 
-What belongs here: what the HTTP libraries under yt-dlp leave to the good will of a server. Bodies are `body.py`'s.
+What belongs here: what the HTTP libraries under yt-dlp leave to the good will of a server, and to the environment.
+Bodies are `body.py`'s.
 """
 
 import signal
@@ -10,9 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from curl_cffi import CurlECode, CurlOpt
 from yt_dlp.networking._curlcffi import CurlCFFIRH
 from yt_dlp.networking._requests import RequestsRH
-from yt_dlp.networking.exceptions import TransportError
+from yt_dlp.networking.exceptions import RequestError, TransportError
+
+from narralytica_ingest.failures import failure
+from narralytica_ingest.sources.ytdlp.exits import Exits, refused
 
 _MOST_WAITING = 128  # pieces (of 16 KiB at most) that curl may be ahead of who reads them
 _FULL_PAUSE_SECONDS = 0.01
@@ -44,12 +49,28 @@ def answered_within(seconds: float) -> Iterator[None]:
 
 
 def bounded(handlers: Sequence[type]) -> list[type]:
-    """The handlers, those for http by the ones below."""
+    """Of the handlers those for http, by the ones below. All others (urllib, websockets) would go ways of their own."""
     ours = {RequestsRH: BoundedRequestsRH, CurlCFFIRH: BoundedCurlCFFIRH}
-    return [ours.get(each, each) for each in handlers]
+    return [ours[each] for each in handlers if each in ours]
 
 
-class BoundedRequestsRH(RequestsRH):  # type: ignore[misc]
+class _Guarded:
+    """A handler that sends everything through a guard, whatever request, settings or environment say. It has no other
+    way out: without `exits` it reaches nothing."""
+
+    exits: Exits | None = None
+
+    def _check_proxies(self, proxies: Any) -> None:
+        """Those that a request names are not used."""
+
+    def _get_proxies(self, request: Any) -> dict[str, str]:
+        if self.exits is None:
+            raise RequestError("there is no guard to send this through")
+        # Never with a key `no`: yt-dlp then asks the environment, too.
+        return {"all": self.exits.proxy_for(request.url, request.proxies)}
+
+
+class BoundedRequestsRH(_Guarded, RequestsRH):  # type: ignore[misc]
     """requests reads the body of a redirect to its end and into memory; there is nothing in it."""
 
     def _create_instance(self, *args: Any, **options: Any) -> Any:
@@ -64,11 +85,27 @@ def _leave_body_of_redirect(response: Any, **_: Any) -> None:
         response.raw.close()
 
 
-class BoundedCurlCFFIRH(CurlCFFIRH):  # type: ignore[misc]
-    """curl_cffi fetches in a thread of its own, and keeps in memory what nobody has read yet, however much."""
+class BoundedCurlCFFIRH(_Guarded, CurlCFFIRH):  # type: ignore[misc]
+    """curl_cffi fetches in a thread of its own, and keeps in memory what nobody has read yet, however much.
+
+    curl asks the environment for exceptions from proxies unless it is told that there are none, and it can speak more
+    protocols than these.
+    """
+
+    def _get_instance(self, **options: Any) -> Any:
+        session = super()._get_instance(**options)
+        for name, value in ((CurlOpt.NOPROXY, ""), (CurlOpt.PROTOCOLS_STR, "http,https"),
+                            (CurlOpt.REDIR_PROTOCOLS_STR, "http,https")):  # fmt: skip
+            session.curl.setopt(name, value)
+        return session
 
     def _send(self, request: Any) -> Any:
-        response = super()._send(request)
+        try:
+            response = super()._send(request)
+        except TransportError as error:
+            if getattr(error.cause, "code", None) == CurlECode.UNSUPPORTED_PROTOCOL:
+                raise refused(failure("blocked_scheme")) from error
+            raise
         response.fp = _CurlReader(response.fp)
         return response
 

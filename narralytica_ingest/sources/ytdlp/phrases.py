@@ -23,13 +23,14 @@ _SITES: list[tuple[str, str]] = [
     ("impersonation_missing", r"impersonate target .{0,60}not available"),
     ("impersonation_missing", r"none of these impersonate targets"),
     ("impersonation_missing", r"no impersonate target is available"),
-    ("dependency_missing", r"^(?:pycryptodomex|phantomjs) not found"),
+    ("dependency_missing", r"^pycryptodomex not found"),
+    ("site_unsupported", r"^phantomjs not found"),  # it is kept from yt-dlp, for it would fetch by itself
     ("dependency_missing", r"dependenc(?:y|ies) (?:are|is|needs? to be) installed"),
     ("stream_unsupported", r"ffmpeg could not be found"),
     ("stream_unsupported", r"^rtmp download detected"),
     ("stream_unsupported", r"^live (?:dash|hls) (?:videos|streams) are not supported"),
     ("network_blocked", r"^access to this webpage has been blocked by"),
-    ("unsupported_scheme", r"urls are disabled by default in yt-dlp"),
+    ("blocked_scheme", r"urls are disabled by default in yt-dlp"),
     # ---- countries, before rights: what is blocked in one country only is had through another -----------------------
     (
         "geo_blocked",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from yt_dlp.networking.common import Response
 from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, IncompleteRead, TransportError
 
-from narralytica_ingest.failures import failure
+from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.sources.part_file import PartFile
 from narralytica_ingest.sources.remote_file import Answer, RemoteFile, ranges_ignored, source_changed
 from narralytica_ingest.sources.ytdlp.line import Line
@@ -227,6 +227,8 @@ class Pull:
 
 
 def _may_pass(error: HTTPError | TransportError) -> bool:
+    if isinstance(error.cause, IngestError):  # the guard's refusal
+        return False
     if isinstance(error, HTTPError):
         return error.status in (408, 425) or (error.status >= 500 and error.status != 503)
     return not isinstance(error, CertificateVerifyError)

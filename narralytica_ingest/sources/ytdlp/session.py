@@ -7,6 +7,7 @@ from typing import Any
 from narralytica_ingest.failures import failure
 from narralytica_ingest.sources.fetching import FetchEvents, FetchOptions, Progress
 from narralytica_ingest.sources.identity import revealed_alias
+from narralytica_ingest.sources.ytdlp.exits import Exits, exits
 from narralytica_ingest.sources.ytdlp.failures import as_ingest_error
 
 # Extractors that name a page or a file, not a video.
@@ -27,13 +28,26 @@ class Session:
         self.done_bytes = 0
 
     @contextmanager
-    def verdicts(self) -> Iterator[None]:
+    def guarded(self) -> Iterator[Exits]:
+        """The way out, for the whole fetch. Whatever ends it, its contacts are told."""
+        with self.verdicts(), exits(self.options) as out:
+            try:
+                with self.verdicts(out):
+                    yield out
+            finally:
+                with self._remember():
+                    self._events.contacted(out.contacts())
+
+    @contextmanager
+    def verdicts(self, out: Exits | None = None) -> Iterator[None]:
+        """Raises what an event raised as it is, and every other exception as the IngestError that it means."""
         try:
             yield
         except Exception as error:
             if self._raised is not None:
                 raise self._raised from None
-            raise as_ingest_error(error) from error
+            verdict = as_ingest_error(error)
+            raise (out.verdict(verdict) if out else verdict) from error
 
     def tell_alias(self, info: dict[str, Any]) -> None:
         extractor, source_id = str(info.get("extractor_key") or "generic"), str(info.get("id") or "")

@@ -144,7 +144,7 @@ class SideFiles:
 
     def _stream(self, offer: Offer, target: Path) -> Path:
         if urlsplit(offer["url"]).scheme not in ("http", "https"):
-            raise failure("unsupported_scheme")
+            raise failure("blocked_scheme")
         if _host(offer) in self._limiting:
             raise failure("rate_limited")
         request = Request(offer["url"], headers=offer.get("http_headers") or {})

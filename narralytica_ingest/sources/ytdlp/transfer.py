@@ -4,7 +4,18 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from yt_dlp.downloader import (
+    BunnyCdnFD,
+    DashSegmentsFD,
+    F4mFD,
+    HttpFD,
+    IsmFD,
+    MhtmlFD,
+    SoopVodFD,
+    get_suitable_downloader,
+)
 from yt_dlp.utils import determine_protocol
 
 from narralytica_ingest.failures import FailureClass, failure
@@ -18,6 +29,8 @@ from narralytica_ingest.sources.ytdlp.piece import Piece, Pull
 from narralytica_ingest.sources.ytdlp.session import Session
 
 _LONGEST_WAIT_SECONDS = 60.0
+# Each fetches by the downloader's `urlopen` alone. yt-dlp takes HttpFD for protocols that it does not know, too.
+_GUARDED = (HttpFD, F4mFD, IsmFD, MhtmlFD, DashSegmentsFD, BunnyCdnFD, SoopVodFD)
 
 
 def transfer(downloader: Downloader, session: Session, chosen: dict[str, Any], target: Path) -> Path:
@@ -76,7 +89,15 @@ def _fetch_file(line: Line, chosen: dict[str, Any], target: Path, format_id: str
 
 
 def _fetch_with_yt_dlp(line: Line, chosen: dict[str, Any], target: Path) -> None:
-    """Rare protocols, each of which yt-dlp has a downloader of its own for. Begins anew each time."""
+    """Rare protocols, each of which yt-dlp has a downloader of its own for. Begins anew each time.
+
+    Raises IngestError, both permanent: `blocked_scheme`, and `stream_unsupported` for those that do not fetch through
+    `urlopen`: they would run ffmpeg or rtmpdump, or open sockets.
+    """
+    if urlsplit(str(chosen.get("url"))).scheme.lower() not in ("http", "https"):
+        raise failure("blocked_scheme")
+    if get_suitable_downloader(dict(chosen), line.downloader.params) not in _GUARDED:
+        raise failure("stream_unsupported")
 
     def watch(status: dict[str, Any]) -> None:
         done = int(status.get("downloaded_bytes") or 0)
