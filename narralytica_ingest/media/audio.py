@@ -9,6 +9,7 @@ second one, which measures loudness on another core and hands the samples on to 
 decoded, since only there clipping can be seen.
 """
 
+import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -23,8 +24,8 @@ import ffmpeg
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.ffmpeg import (
     BIT_EXACT,
+    ROOM,
     OnProgress,
-    Source,
     ffmpeg_tool,
     truthful,
     untrusted_input,
@@ -35,8 +36,8 @@ from narralytica_ingest.media.integrity import MAX_LOST_SHARE, decoding_care, tr
 from narralytica_ingest.media.measure import ClippingMeter, TrackMeter, loudness, sound_findings
 from narralytica_ingest.media.probe import AudioStream, Probe, probe
 from narralytica_ingest.media.profiles import PROFILES, SAMPLE_RATE, Profile, muxer_of_copy
-from narralytica_ingest.media.run import Pipe, Tool, run_tool, run_tools
-from narralytica_ingest.media.tools import MediaTools
+from narralytica_ingest.media.run import MAX_ALLOC, Pipe, Tool, ToolResult, run_tool, run_tools
+from narralytica_ingest.media.tools import MediaTools, Source
 from narralytica_ingest.media.tracks import ChosenTrack
 
 RECIPE = 1
@@ -49,6 +50,7 @@ _AS_DECODED = {"format": "s16le", "acodec": "pcm_s16le"}
 _RUN_UP_SECONDS = 0.1
 _LATE_SECONDS = 0.005  # containers round times to milliseconds
 _FRAME = 8192  # samples handed over at once: few enough for the caches, many enough to be worth a change of thread
+_OVERTIME = 60.0  # seconds beyond the limit that are still read, by which what is longer is known
 _DRIFT_SECONDS = 0.1  # by which a container rounds its length
 _FLAC_CHANNELS = 8  # more are mixed down to these
 
@@ -89,11 +91,11 @@ def extract_audio(
         late = (stream.start_seconds or 0.0) - opens
         shift = (measured.start_seconds or 0.0) - opens
         targets = [_Target(PROFILES[profile], fresh, stream, late) for profile in profiles]
-        measures, complaints = _pass(source, stream, shift, targets, tools, lambda at: progress(at, total))
+        measures, complaints = _pass(source, measured, stream, shift, targets, tools, lambda at: progress(at, total))
         seconds = measures["duration_seconds"]
         found = [*track_findings(measured, stream, seconds, complaints), *sound_findings(measures)]
         recorded = [asdict(each) for each in judge(found, verdicts)]
-        facts = measures | _choice(chosen) | {"findings": recorded, "made_with": made_with(tools)}
+        facts = measures | chosen.facts() | {"findings": recorded, "made_with": made_with(tools)}
         probes = [_checked(target, seconds, tools) for target in targets]
         files = []
         for target, result in zip(targets, probes, strict=True):
@@ -144,6 +146,7 @@ class _Target:
 
 def _pass(
     source: Source,
+    measured: Probe,
     stream: AudioStream,
     shift: float,
     targets: Sequence[_Target],
@@ -153,22 +156,27 @@ def _pass(
     """Reads the source once, writes the targets, and returns the measures and what ffmpeg complained of."""
     meter, clipping = TrackMeter(), ClippingMeter(stream.channels or 1)
     with closing(Pipe()) as to_measure, closing(Pipe(clipping.add)) as as_decoded:
-        outputs = ffmpeg.merge_outputs(*_outputs(source, stream, shift, targets, to_measure, as_decoded))
+        limit = tools.max_seconds + _OVERTIME
+        wanted = _outputs(source, stream, shift, targets, to_measure, as_decoded, limit)
+        largest = _largest(measured.size_bytes, targets, limit)
+        reach = tools.reach(source, writes=[target.path for target in targets], largest=largest)
         results = run_tools(
             [
-                ffmpeg_tool(outputs, tools, on_seconds, writes=[to_measure, as_decoded]),
-                Tool(_measuring(tools), on_bytes=meter.add, reads=to_measure),
+                ffmpeg_tool(ffmpeg.merge_outputs(*wanted), tools, on_seconds, reach, writes=[to_measure, as_decoded]),
+                Tool(_measuring(tools), on_bytes=meter.add, reads=to_measure, reach=tools.reach()),
             ],
             timeout=tools.timeout,
         )
     written, measuring = truthful(results[0]), results[1]
     measures = meter.result(SAMPLE_RATE)
+    if measures["duration_seconds"] > tools.max_seconds + _OVERTIME / 2:
+        raise failure("too_long", f"The sound lasts longer than the limit of {tools.max_seconds:.0f} seconds.")
     # Where nothing was decoded the second one has nothing to open; otherwise, if it dies, the first one does, too.
     unheard = measuring.returncode != 0
     if unheard and not (measures["duration_seconds"] == 0 and "Invalid data found" in measuring.stderr):
         raise failure("unexpected", f"The sound could not be measured: {measuring.stderr[-200:]}")
     if written.returncode != 0:
-        raise _failed(written.stderr)
+        raise _failed(written)
     heard = loudness(measuring.stderr) | {"true_peak_dbtp": measures.pop("true_peak_dbtp")}
     return measures | {"loudness": heard, "clipping_share": clipping.result()}, written.stderr
 
@@ -180,8 +188,10 @@ def _outputs(
     targets: Sequence[_Target],
     to_measure: Pipe,
     as_decoded: Pipe,
+    seconds: float,
 ) -> list[Any]:
-    options: dict[str, Any] = {"vn": None, "sn": None, "dn": None, "itsoffset": f"{shift:.6f}"}
+    # What lies beyond the limit is not read: where clocks jump there, silence would fill the days in between.
+    options: dict[str, Any] = {"vn": None, "sn": None, "dn": None, "itsoffset": f"{shift:.6f}", "t": f"{seconds:.3f}"}
     sound = untrusted_input(source, **options, **decoding_care(stream))[str(stream.index)]
     decoded = sound.filter("asetnsamples", n=_FRAME, p=0)
     form = {"ar": stream.sample_rate or SAMPLE_RATE, "ac": stream.channels or 1}
@@ -206,6 +216,13 @@ def _outputs(
         else:
             outputs.append(ffmpeg.output(next(copies), name, **options))
     return outputs
+
+
+def _largest(size_bytes: int, targets: Sequence[_Target], seconds: float) -> int:
+    """The most bytes of a file: uncoded samples and a tenth; of a copy, whose packets may be tiny, four times them."""
+    channels = 1 if all(target.profile.mono for target in targets) else _FLAC_CHANNELS
+    copied = 4 * size_bytes if any(target.profile.name == "original" for target in targets) else 0
+    return ROOM + max(copied, int(1.1 * seconds * SAMPLE_RATE * 2 * channels))
 
 
 def _in_time(sound: Any, late: float, *rate: int) -> Any:
@@ -238,7 +255,7 @@ def _twice(sound: Any, name: str, pipe: str, options: Mapping[str, Any]) -> Any:
 def _measuring(tools: MediaTools) -> list[str | Path]:
     """The second ffmpeg: it reads the track, says its loudness at the end, and hands the samples on."""
     return [
-        *(tools.ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-v", "info"),
+        *(tools.ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-v", "info", "-max_alloc", str(MAX_ALLOC)),
         *("-protocol_whitelist", "pipe", "-format_whitelist", "flac,wav", "-threads", "1", "-i", "pipe:0"),
         *("-af", "ebur128=framelog=verbose", "-ar", str(SAMPLE_RATE), "-ac", "1", "-f", "s16le", "pipe:1"),
     ]
@@ -258,27 +275,16 @@ def _checked(target: _Target, seconds: float, tools: MediaTools) -> Probe:
     return result
 
 
-def _choice(chosen: ChosenTrack) -> dict[str, Any]:
-    return {
-        "source_stream": _described(chosen.stream),
-        "chosen": chosen.why,
-        "others": [_described(each.stream) | {"kind": each.kind} for each in chosen.others],
-    }
-
-
-def _described(stream: AudioStream) -> dict[str, Any]:
-    return {name: getattr(stream, name) for name in ("index", "codec", "channels", "sample_rate", "language", "title")}
-
-
 @cache
 def _version(program: Path) -> str:
     said = run_tool([program, "-version"], timeout=10).stdout.split()
     return said[2] if len(said) > 2 else "unknown"
 
 
-def _failed(complaints: str) -> IngestError:
-    if "No space left" in complaints:
+def _failed(result: ToolResult) -> IngestError:
+    if "No space left" in result.stderr:
         return failure("disk_full", "The worker's disk is full: free some space; the job waits.")
-    if "Cannot allocate memory" in complaints:
+    # The kernel kills what takes the machine's last memory.
+    if "Cannot allocate memory" in result.stderr or result.returncode == -signal.SIGKILL:
         return failure("media_out_of_memory", "ffmpeg ran out of memory.")
     return failure("undecodable_media", "The sound of the file cannot be decoded: it is damaged; submit a whole copy.")

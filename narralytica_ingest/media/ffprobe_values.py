@@ -3,6 +3,7 @@
 What belongs here: reading one section (a stream, the format). Unknown is None; ffprobe says `N/A`, `0/0` or nothing.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,11 +17,12 @@ _SAME_RATE = 0.005  # of the rate: timestamps in whole milliseconds (Matroska) m
 
 
 def number(value: Any) -> float | None:
-    """A number, however it is written."""
+    """A finite number, however it is written: of tags, it may be anything."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
+        read = float(value)
+    except (TypeError, ValueError, OverflowError):
         return None
+    return read if math.isfinite(read) else None
 
 
 def whole(value: Any) -> int | None:

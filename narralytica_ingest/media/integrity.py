@@ -16,12 +16,17 @@ from narralytica_ingest.media.ffmpeg import untrusted_input
 from narralytica_ingest.media.ffprobe_values import duration as stream_duration
 from narralytica_ingest.media.findings import Finding
 from narralytica_ingest.media.probe import AudioStream, Probe, probe
+from narralytica_ingest.media.profiles import SAMPLE_RATE
 from narralytica_ingest.media.reading import Reading, StreamReading, count_lines, read_through
-from narralytica_ingest.media.run import run_tool
+from narralytica_ingest.media.run import MAX_ALLOC, run_tool
 from narralytica_ingest.media.structure import lacks_its_end, missing_bytes
 from narralytica_ingest.media.tools import MediaTools
+from narralytica_ingest.media.tracks import choose
 
 _BLOCK = 1 << 20
+_RATES = (1_000, 4_000_000)  # samples a second; from telephones' 4,000 to 768,000 there is room on both sides
+_SAMPLE_BYTES = 4
+_FILLABLE = MAX_ALLOC * 9 // 10  # bytes: 41 minutes of two channels at 48 kHz (46 came out whole, 60 as 46)
 # Containers that announce how long they are; AVI's header counts pictures, and recorders leave it wrong. Others
 # announce nothing, and ffprobe estimates.
 _ANNOUNCING = {"mp4", "mov", "m4a", "3gp", "mkv", "mka", "webm", "flac", "flv", "asf", "mxf", "mp3", "wav", "aiff"}
@@ -74,7 +79,8 @@ def packet_hashes(path: Path, tools: MediaTools) -> list[str]:
             if stream.codec in _ONE_FORM:
                 options[f"bsf:{kind}"] = _ONE_FORM[stream.codec]
             arguments = ffmpeg.output(source[str(stream.index)], "pipe:1", **options).get_args()
-            result = run_tool([tools.ffmpeg, "-nostdin", "-v", "error", *arguments], timeout=tools.timeout)
+            command = [tools.ffmpeg, "-nostdin", "-v", "error", "-max_alloc", str(MAX_ALLOC), *arguments]
+            result = run_tool(command, timeout=tools.timeout, reach=tools.reach(path))
             if result.returncode != 0:
                 raise failure("undecodable_media", "The file's packets cannot be read: it is damaged.")
             hashes.append(f"{kind}:{result.stdout.strip().rpartition('=')[2]}")
@@ -85,15 +91,39 @@ def inspect(path: Path, measured: Probe, tools: MediaTools) -> list[Finding]:
     """Reads the whole file once without decoding, and says what is wrong with it; `judge` says what follows.
 
     Finds `truncated_media`, `empty_track`, `damaged_media`, `gaps`, `duration_differs`. What is rotten inside coded
-    sound or pictures shows only when it is decoded: see `track_findings`. Raises IngestError `media_timeout`.
+    sound or pictures shows only when it is decoded: see `track_findings`. Raises IngestError: `too_long` and, where no
+    decoder or filter could make a track of the sound, `undecodable_media` (both permanent); `media_timeout`.
     """
+    taken = choose(measured)[0].stream if measured.audio else None
+    if taken is not None:
+        _require_usual_rate(taken)
     reading = read_through(path, measured, tools)
+    if taken is not None:
+        _require_fillable(taken, reading.streams[taken.index])
     found = [
         _cut_bytes(path, measured) or _cut_time(measured, reading) or _other_duration(measured, reading),
         _without_sound(measured, reading),
         _broken(measured, reading) or _unended(path, measured),
     ]
     return [each for each in found if each is not None] + _holes(measured, reading)
+
+
+def _require_usual_rate(stream: AudioStream) -> None:
+    least, most = _RATES
+    if stream.sample_rate and not least <= stream.sample_rate <= most:
+        raise failure("undecodable_media", f"The sound has {stream.sample_rate:,} samples a second: no recording has.")
+
+
+def _require_fillable(stream: AudioStream, read: StreamReading) -> None:
+    """ffmpeg keeps the silence of a hole in memory, as samples of four bytes, and cuts short what needs more than one
+    allocation may have: all that follows would come too early."""
+    hole, where = read.longest_hole
+    needed = hole * (stream.sample_rate or SAMPLE_RATE) * (stream.channels or 1) * _SAMPLE_BYTES
+    if needed > _FILLABLE:
+        said = (
+            f"The sound has a hole of {hole:,.0f} s at {where:,.0f} s, too long to be filled with silence: cut it out."
+        )
+        raise failure("undecodable_media", said)
 
 
 def track_findings(measured: Probe, stream: AudioStream, seconds: float, complaints: str) -> list[Finding]:

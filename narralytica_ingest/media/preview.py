@@ -22,6 +22,7 @@ _SIZES = ((160, 30), (160, 8), (112, 8), (80, 4), (56, 2))  # longest side in pi
 _STILLS = {".jpeg": "jpeg_pipe", ".png": "png_pipe", ".webp": "webp_pipe"}
 _SECONDS = 10.0  # a frame of 4K takes under one
 _MAX_PIXELS = 8192 * 8192
+_LARGEST = 1 << 20  # bytes; none of these sizes comes near
 _LATEST = 60.0  # seconds into the video; titles and black are over by then
 
 _log = logging.getLogger(__name__)
@@ -31,9 +32,10 @@ def preview_of_thumbnail(picture: Path, folder: Path, tools: MediaTools, largest
     """The best WebP of at most `largest` bytes that shows the picture (JPEG, PNG, WebP or AVIF, told by its name)."""
     still = _STILLS.get(picture.suffix)
     if still is None:
-        return _best(untrusted_input(picture), folder, tools, largest)
+        return _best(picture, untrusted_input(picture), folder, tools, largest)
     limits = INPUT_LIMITS | {"format_whitelist": still}
-    return _best(ffmpeg.input(f"file:{picture.absolute()}", f=still, **limits), folder, tools, largest)
+    source = ffmpeg.input(f"file:{picture.absolute()}", f=still, threads=1, **limits)
+    return _best(picture, source, folder, tools, largest)
 
 
 def preview_of_video(
@@ -43,10 +45,10 @@ def preview_of_video(
     cover."""
     moment = min((probe.get("duration_seconds") or 0.0) / 10, _LATEST) if probe.get("video") else 0.0
     source = untrusted_input(path, ss=f"{moment:.3f}", noaccurate_seek=None, threads=1, max_pixels=_MAX_PIXELS)
-    return _best(source, folder, tools, largest)
+    return _best(path, source, folder, tools, largest)
 
 
-def _best(source: Any, folder: Path, tools: MediaTools, largest: int) -> bytes | None:
+def _best(path: Path, source: Any, folder: Path, tools: MediaTools, largest: int) -> bytes | None:
     """All sizes are made in one call, since decoding is most of the work; the first that fits is taken."""
     targets = [folder / f"preview-{side}-{quality}.webp" for side, quality in _SIZES]
     outputs = [
@@ -64,7 +66,8 @@ def _best(source: Any, folder: Path, tools: MediaTools, largest: int) -> bytes |
     ]
     try:
         bounded = replace(tools, timeout=min(tools.timeout, _SECONDS))
-        result = run_ffmpeg(ffmpeg.merge_outputs(*outputs), bounded, lambda _: None)
+        reach = tools.reach(path, writes=targets, largest=_LARGEST)
+        result = run_ffmpeg(ffmpeg.merge_outputs(*outputs), bounded, lambda _: None, reach)
         made = [target.read_bytes() for target in targets if target.is_file()] if result.returncode == 0 else []
     except (IngestError, OSError) as error:
         _log.info("no preview: %s", error)

@@ -5,8 +5,9 @@ belongs to the modules that need the judgement.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media import ffprobe_values as values
 from narralytica_ingest.media.containers import CONTENT_TYPES, container_of, looks_like_html
 from narralytica_ingest.media.ffprobe_values import Section
-from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, run_tool
+from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, ToolResult, run_tool
 from narralytica_ingest.media.tools import MediaTools
 
 _MAX_STREAMS = 100
+_MAX_CHAPTERS = 1000
+_MAX_TAGS = 200  # of the file, and of each stream and chapter
 _MAX_TEXT = 4000
+_SECONDS = 40.0  # on the wall; half of it on a processor is a bomb. A head of some megabytes takes a tenth of one
 _ESTIMATED = "Estimating duration from bitrate"
-_WANTED = ("-print_format", "json", "-show_format", "-show_streams", "-show_chapters")
+_WANTED = ("-print_format", "json", "-show_format", "-show_streams")
 
 
 @dataclass(frozen=True)
@@ -162,29 +166,38 @@ def no_audio_stream() -> IngestError:
 
 
 def _ffprobe(path: Path, tools: MediaTools) -> tuple[dict[str, Any], bool]:
-    """What ffprobe prints, and whether it says that the duration is an estimate."""
-    limits: list[str] = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
-    result = run_tool(
-        [tools.ffprobe, "-v", "warning", "-max_alloc", str(MAX_ALLOC), *limits, *_WANTED, f"file:{path.absolute()}"],
-        timeout=min(tools.timeout, 120.0),
-    )
-    try:
-        measured = json.loads(result.stdout) if result.returncode == 0 else {}
-    except json.JSONDecodeError:
-        measured = {}
+    """What ffprobe prints, and whether it says that the duration is an estimate. Where the chapters alone are more than
+    `run_tool` keeps, the rest is asked for without them."""
+    for wanted in ((*_WANTED, "-show_chapters"), _WANTED):
+        result = _printed(path, tools, wanted)
+        try:
+            measured = json.loads(result.stdout) if result.returncode == 0 else {}
+            break
+        except json.JSONDecodeError:
+            measured = {}
     if not measured.get("streams") or not measured.get("format"):
         raise failure("not_media", "The file is no media file that can be read, or it is damaged: check the source.")
     return _trimmed(measured), _ESTIMATED in result.stderr
+
+
+def _printed(path: Path, tools: MediaTools, wanted: Sequence[str]) -> ToolResult:
+    limits: list[str] = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
+    return run_tool(
+        [tools.ffprobe, "-v", "warning", "-max_alloc", str(MAX_ALLOC), *limits, *wanted, f"file:{path.absolute()}"],
+        timeout=min(tools.timeout, _SECONDS),
+        reach=tools.reach(path),
+    )
 
 
 def _trimmed(measured: dict[str, Any]) -> dict[str, Any]:
     """Without this machine's path, and bounded."""
     measured["format"].pop("filename", None)
     measured["streams"] = measured["streams"][:_MAX_STREAMS]
-    measured["chapters"] = measured.get("chapters", [])[:1000]
+    measured["chapters"] = measured.get("chapters", [])[:_MAX_CHAPTERS]
     for owner in (measured["format"], *measured["streams"], *measured["chapters"]):
         if "tags" in owner:
-            owner["tags"] = {str(name)[:100]: str(value)[:_MAX_TEXT] for name, value in owner["tags"].items()}
+            kept = islice(owner["tags"].items(), _MAX_TAGS)
+            owner["tags"] = {str(name)[:100]: str(value)[:_MAX_TEXT] for name, value in kept}
     return measured
 
 

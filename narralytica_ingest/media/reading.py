@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from narralytica_ingest.failures import failure
 from narralytica_ingest.media.probe import Probe
 from narralytica_ingest.media.run import INPUT_LIMITS, MAX_ALLOC, run_tool
 from narralytica_ingest.media.tools import MediaTools
@@ -21,6 +22,7 @@ HOLE_SECONDS = 0.5
 """The shortest silence between two packets of sound that counts as a hole: codecs that stop sending while nobody speaks
 (Opus DTX, RFC 7587) send at least every 0.4 s."""
 _JUMP_SECONDS = 10.0  # ffmpeg's own `dts_delta_threshold`: beyond it the clock was set anew, and nothing is missing
+_OVERTIME = 60.0  # seconds beyond the limit, by which a file may be longer than it announces
 _CLOCK_MAY_JUMP = {"ts", "mpg"}  # broadcasts and discs, spliced and wrapped; elsewhere a jump ahead is a hole
 # What demuxers say about broken structure, in ffmpeg 5 to 8. Decoders and parsers complain about much that is harmless
 # (a recording that begins between two key frames), so they are left out.
@@ -77,6 +79,11 @@ class StreamReading:
         self._usual = min(self._usual, length or math.inf)
         self._sound_ends = max(self._sound_ends, place + (min(length, self._usual) if self.in_frames else length))
 
+    @property
+    def seconds(self) -> float:
+        """How long it lasts, from its first packet."""
+        return self.end - (self.start or 0.0)
+
     def _look_for_a_hole(self, place: float) -> None:
         hole = place - self._sound_ends
         if hole > HOLE_SECONDS:
@@ -101,7 +108,9 @@ class Reading:
 
 
 def read_through(path: Path, measured: Probe, tools: MediaTools) -> Reading:
-    """Reads all packets of a file. Raises IngestError `media_timeout`."""
+    """Reads all packets of a file. Raises IngestError `media_timeout`, and `too_long` (permanent) as soon as it lasts
+    longer than it may: some files of a kilobyte last for weeks, and announce a second."""
+    longest = tools.max_seconds + _OVERTIME
     may_jump = measured.extension in _CLOCK_MAY_JUMP
     streams = {
         each["index"]: StreamReading(may_jump=may_jump, in_frames=_in_frames(each, measured.extension))
@@ -113,12 +122,14 @@ def read_through(path: Path, measured: Probe, tools: MediaTools) -> Reading:
         index, time, duration, flags, *_ = [*line.strip().split(","), "", "", ""]
         if index.isdigit() and (stream := streams.get(int(index))) is not None:
             stream.add(_seconds(time), _seconds(duration), flags)
+            if stream.seconds > longest:
+                raise failure("too_long", f"The video lasts longer than the limit of {tools.max_seconds:,.0f} s.")
 
     limits: list[str] = [part for name, value in INPUT_LIMITS.items() for part in (f"-{name}", value)]
     shared = ["-v", "error", "-max_alloc", str(MAX_ALLOC), *limits]
     wanted = ["-show_entries", "packet=stream_index,pts_time,duration_time,flags", "-of", "csv=p=0"]
     command: list[str | Path] = [tools.ffprobe, *shared, *wanted, f"file:{path.absolute()}"]
-    complaints = run_tool(command, timeout=tools.timeout, on_line=on_line).stderr
+    complaints = run_tool(command, timeout=tools.timeout, on_line=on_line, reach=tools.reach(path)).stderr
     return Reading(streams, count_lines(_BROKEN, complaints))
 
 

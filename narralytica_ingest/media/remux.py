@@ -40,7 +40,7 @@ def join_streams(
     if muxer == "mp4":
         options["movflags"] = "+faststart"
     target = folder / f"original.{extension}"
-    result = write_file(streams, target, tools, lambda seconds: progress(seconds, total), **options)
+    result = write_file(streams, parts, target, tools, lambda seconds: progress(seconds, total), **options)
     if result.returncode != 0:
         raise _failed(result.stderr)
     return target

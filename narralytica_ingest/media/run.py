@@ -1,39 +1,38 @@
 """Running ffmpeg and ffprobe: bounded, watched, and never left behind.
 
-What belongs here: the processes, the pipes between them, their limits and their end. What the arguments mean belongs to
-the modules that build them.
+What belongs here: several tools side by side, the pipes between them, and their end. One process of them belongs to
+`process.py`, what it may use to `limits.py`, what it may touch to `sandbox/`; what the arguments mean belongs to the
+modules that build them.
 """
 
-import ctypes
 import fcntl
 import os
-import re
-import resource
 import selectors
-import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from narralytica_ingest.failures import failure
+from narralytica_ingest.media.process import Process, started
+from narralytica_ingest.media.sandbox import Reach
 
 # For files from strangers: no demuxer that reads other files (concat, hls, image sequences), no protocol but the
-# file's.
+# file's, no more streams than a multiplex of broadcasts has, no picture larger than 16K (15360 x 8640). How much is
+# read to know a file's streams is bounded by ffmpeg itself (`-probesize`, 5 MB, and `-analyzeduration`).
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,mxf,mp3,wav,w64,flac,ogg,aac,ac3,eac3,dts,"
     "aiff,caf,amr,rm,ivf,obu,h264,hevc,m4v,dv,wtv,nut,ape,wv,tta,au"
 )
-INPUT_LIMITS = {"protocol_whitelist": "file,pipe", "format_whitelist": FORMATS}
+INPUT_LIMITS = {
+    "protocol_whitelist": "file,pipe",
+    "format_whitelist": FORMATS,
+    "max_streams": "250",
+    "max_pixels": str(1 << 27),
+}
 MAX_ALLOC = 1 << 30  # bytes in one allocation
-_ADDRESS_SPACE = 16 << 30  # bytes; generous, since threads reserve much that they never touch
-# The last one is the supervisor's mark (`local/processes.py`), by which it finds what is left of a dead worker.
-_ENVIRONMENT = re.compile(r"PATH|HOME|TMPDIR|LANG|LC_\w+|TZ|LD_LIBRARY_PATH|DYLD_\w+|NARRALYTICA_CHILD")
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _KEPT_STDOUT = 16 << 20
 _KEPT_STDERR = 16 << 10
 _PIPE_BYTES = 1 << 20  # what Linux lets anybody have (fs.pipe-max-size): fewer changes between reader and writer
@@ -73,27 +72,35 @@ class Pipe:
 @dataclass(frozen=True)
 class Tool:
     """A command, and where its bytes go. `on_line` gets each line of standard output as it comes, `on_bytes` its bytes;
-    with neither the output is kept. It gets `reads` as standard input, and inherits `writes`."""
+    with neither the output is kept. It gets `reads` as standard input, and inherits `writes`. With a `reach` it can
+    touch nothing else of the machine, where the machine has a sandbox; without, as for what no stranger made, all that
+    we can."""
 
     command: Sequence[str | Path]
     on_line: Callable[[str], None] | None = None
     on_bytes: OnBytes | None = None
     reads: Pipe | None = None
     writes: Sequence[Pipe] = ()
+    reach: Reach | None = None
 
 
 def run_tool(
-    command: Sequence[str | Path], *, timeout: float, on_line: Callable[[str], None] | None = None
+    command: Sequence[str | Path],
+    *,
+    timeout: float,
+    on_line: Callable[[str], None] | None = None,
+    reach: Reach | None = None,
 ) -> ToolResult:
-    """Runs one tool as `run_tools` does, with `on_line` as in `Tool`."""
-    return run_tools([Tool(command, on_line)], timeout=timeout)[0]
+    """Runs one tool as `run_tools` does, with `on_line` and `reach` as in `Tool`."""
+    return run_tools([Tool(command, on_line, reach=reach)], timeout=timeout)[0]
 
 
 def run_tools(tools: Sequence[Tool], *, timeout: float) -> list[ToolResult]:
     """Runs tools side by side until all have ended, each in a process group of its own.
 
     All groups are killed when `timeout` seconds are over and on any exception, be it an interrupt or one that a reader
-    raises. Raises IngestError `media_timeout` (transient).
+    raises. Raises IngestError: `media_timeout` (transient); `media_limit_exceeded` (permanent) where a tool used more
+    processor time than `Limits` allows, or wrote more; `sandbox_missing` (local) where one is required.
     """
     deadline = time.monotonic() + timeout
     pipes = {pipe for tool in tools for pipe in (*tool.writes, tool.reads) if pipe is not None}
@@ -101,18 +108,19 @@ def run_tools(tools: Sequence[Tool], *, timeout: float) -> list[ToolResult]:
         for pipe in pipes:
             stack.callback(pipe.close)
         try:
-            running = [stack.enter_context(_process(tool, timeout)) for tool in tools]
+            running = [stack.enter_context(_begun(tool, timeout)) for tool in tools]
             # Who keeps an end that belongs to a tool would never see the pipe's end, nor let the tool see it.
             for pipe in pipes:
                 pipe.close(pipe.writable, *([] if pipe.on_bytes else [pipe.readable]))
             outputs = [_Output(tool, process) for tool, process in zip(tools, running, strict=True)]
             readers = {fd: reader for output in outputs for fd, reader in output.readers.items()}
             readers |= {pipe.readable: pipe.on_bytes for pipe in pipes if pipe.on_bytes}
-            _read(readers, deadline)
-            for process in running:
-                process.wait(max(0.1, deadline - time.monotonic()))
+            _read(readers, running, deadline)
+            _await(running, deadline)
         except subprocess.TimeoutExpired:
             raise _timed_out(timeout) from None
+    for process in running:
+        process.refuse_excess()
     return [output.result() for output in outputs]
 
 
@@ -121,7 +129,7 @@ class _Output:
     """What one tool says, gathered or handed on."""
 
     tool: Tool
-    process: subprocess.Popen[bytes]
+    process: Process
     _stdout: bytearray = field(default_factory=bytearray)
     _stderr: bytearray = field(default_factory=bytearray)
 
@@ -151,87 +159,28 @@ class _Output:
         del self._stderr[:-_KEPT_STDERR]
 
 
-@contextmanager
-def _process(tool: Tool, timeout: float) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [str(each) for each in tool.command],
-        stdin=subprocess.DEVNULL if tool.reads is None else tool.reads.readable,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=[pipe.writable for pipe in tool.writes],
-        env=_environment(),
-        start_new_session=True,
-        preexec_fn=_ends_with_us(),  # noqa: PLW1509 - see there
-    )
-    try:
-        _limit(process.pid, timeout)
-        yield process
-    finally:
-        _end(process)
+def _begun(tool: Tool, timeout: float) -> AbstractContextManager[Process]:
+    reads = subprocess.DEVNULL if tool.reads is None else tool.reads.readable
+    return started(tool.command, tool.reach, timeout, reads, [pipe.writable for pipe in tool.writes])
 
 
-def _ends_with_us() -> Callable[[], None] | None:
-    """What the tool's process does before it becomes the tool: it asks the kernel to be killed when we are, and goes
-    at once if that has happened already, which the kernel would not tell it any more.
-
-    The kernel looks at the thread that started the tool: `run_tools` keeps it until the tool has ended. Between fork
-    and exec only two system calls are made, by what was loaded before, so that no lock of another thread is waited for.
-    (`setpriv --pdeathsig` does the same, but not everywhere, and cannot tell that we died in between.)
-    """
-    prctl = _prctl()
-    if prctl is None:
-        return None
-    us = os.getpid()
-
-    def prepare() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != us:
-            os._exit(1)
-
-    return prepare
-
-
-@cache
-def _prctl() -> Callable[[int, int], int] | None:
-    if sys.platform != "linux":
-        return None
-    found = ctypes.CDLL(None).prctl
-    found.argtypes, found.restype = (ctypes.c_int, ctypes.c_ulong), ctypes.c_int
-    prctl: Callable[[int, int], int] = found
-    return prctl
-
-
-def _environment() -> dict[str, str]:
-    """No secret of ours, and no way to the machine's character set modules: a statically linked ffmpeg that finds them
-    loads them and crashes (the bundled 6.0 does, on every MPEG-TS).
-    """
-    kept = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
-    return kept | {"GCONV_PATH": os.devnull}
-
-
-def _limit(pid: int, timeout: float) -> None:
-    """A tool that runs wild ends at the latest when it has used the CPU time of its wall clock."""
-    if not hasattr(resource, "prlimit"):  # Linux only
-        return
-    cpu = int(timeout * (os.cpu_count() or 1)) + 1
-    for limit, value in ((resource.RLIMIT_CPU, cpu), (resource.RLIMIT_AS, _ADDRESS_SPACE)):
-        try:
-            hard = resource.prlimit(pid, limit)[1]
-            resource.prlimit(pid, limit, (value if hard < 0 else min(value, hard),) * 2)
-        except (ProcessLookupError, PermissionError):  # it has ended already, or the machine forbids it: no limit then
-            return
-
-
-def _read(readers: Mapping[int, OnBytes], deadline: float) -> None:
-    """Hands what comes on these file descriptors to their readers, until all are at their end."""
+def _read(readers: Mapping[int, OnBytes], running: Sequence[Process], deadline: float) -> None:
+    """Hands what comes on these file descriptors to their readers, until all are at their end. What a tool left behind
+    when it ended goes within a second: nobody waits for pipes that it holds."""
     with selectors.DefaultSelector() as selector:
         for fd in readers:
             selector.register(fd, selectors.EVENT_READ)
+        look = time.monotonic() + 1.0
         while selector.get_map():
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 raise subprocess.TimeoutExpired([], 0)
-            for key, _ in selector.select(min(remaining, 1.0)):
+            if now >= look:
+                look = now + 1.0
+                for process in running:
+                    if process.has_ended():
+                        process.kill_group()
+            for key, _ in selector.select(min(deadline, look) - now):
                 data = os.read(key.fd, _PIPE_BYTES)
                 if data:
                     readers[key.fd](data)
@@ -239,14 +188,13 @@ def _read(readers: Mapping[int, OnBytes], deadline: float) -> None:
                     selector.unregister(key.fd)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kills the group (its leader is not reaped before, so the number is still its own) and waits for it."""
-    if process.returncode is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    for stream in (process.stdout, process.stderr):
-        if stream is not None:
-            stream.close()
+def _await(running: Sequence[Process], deadline: float) -> None:
+    pause = 0.0005  # seconds; mostly they end as soon as they close their output
+    while not all(process.has_ended() for process in running):
+        if time.monotonic() >= deadline:
+            raise subprocess.TimeoutExpired([], 0)
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
 
 
 def _timed_out(timeout: float) -> Exception:

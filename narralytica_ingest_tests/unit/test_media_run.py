@@ -127,8 +127,8 @@ def test_a_tool_ends_at_once_when_we_are_killed(tmp_path: Path) -> None:
 def test_a_tool_is_not_even_begun_by_a_process_that_is_dead() -> None:
     code = """
 import os, subprocess, sys
-from narralytica_ingest.media import run
-prepare = run._ends_with_us()
+from narralytica_ingest.media.process import ends_with_us
+prepare = ends_with_us()
 assert prepare is not None
 if os.fork() == 0:
     if os.fork() == 0:  # its parent is another process than the one that prepared it, as if that one had died

@@ -1,0 +1,1 @@
+"""A media tool that a file took over can do nothing."""
