@@ -13,6 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from narralytica_ingest import failure_codes
+from narralytica_ingest.redaction import visible
 
 
 class FailureClass(StrEnum):
@@ -125,6 +126,7 @@ class IngestError(Exception):
     def __init__(
         self, failure_class: FailureClass, code: str, message: str, *, retry_at: datetime | None = None
     ) -> None:
+        message = visible(message)  # names and keys of strangers are in some: they forge no line of a log
         super().__init__(message)
         self.failure_class = failure_class
         self.code = code

@@ -4,6 +4,7 @@ Pure. The table of corrections has the same rules (a wrong value is refused ther
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,7 +71,7 @@ def _read(column: Column, said: str) -> Any:
     if column.kind is Kind.JSON:
         return _chapters(said) if column.name == "chapters" else _list(said)
     if column.name == "age_limit":
-        return int(said) if said.strip().isdecimal() and int(said) < 100 else None
+        return int(said.strip()) if re.fullmatch(r"[0-9]{1,2}", said.strip()) else None
     if column.one_of:
         return said.strip() if said.strip() in column.one_of else None
     if column.name == "language":
@@ -102,7 +103,7 @@ def _chapters(said: str) -> list[dict[str, Any]] | None:
 def _json(said: str) -> Any:
     try:
         return json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

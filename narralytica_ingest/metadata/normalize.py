@@ -185,8 +185,7 @@ def _uploaded(info: Facts) -> Moment | None:
 
 def _told(info: Facts, name: str) -> Any:
     """A property of what was fetched: where picture and sound came apart, one of the two may tell it."""
-    parts = info.get("formats")
-    owners = [info, *(each for each in (parts if isinstance(parts, list) else ()) if isinstance(each, Mapping))]
+    owners = [info, *_sections(info.get("formats"))]
     return next((told for each in owners if (told := each.get(name)) not in (None, "none")), None)
 
 
@@ -214,14 +213,13 @@ def _unlike(found: Iterable[Row]) -> list[Row] | None:
 
 def _sound_language(probe: Facts) -> str | None:
     """The language of the sound that a player would take."""
-    sounds = [each for each in probe.get("audio") or [] if isinstance(each, Mapping)]
+    sounds = _sections(probe.get("audio"))
     first = next((each for each in sounds if each.get("default")), next(iter(sounds), {}))
     return language(first.get("language"))
 
 
 def _container_chapters(probe: Facts) -> list[Row] | None:
-    raw = _facts(probe.get("raw")).get("chapters")
-    listed = [each for each in (raw if isinstance(raw, list) else ()) if isinstance(each, Mapping)]
+    listed = _sections(_facts(probe.get("raw")).get("chapters"))
     return chapters([{**each, "title": _facts(each.get("tags")).get("title")} for each in listed])
 
 
@@ -236,8 +234,7 @@ def _dynamic_range(probe: Facts, picture: Facts) -> str | None:
     if (told := word(picture.get("dynamic_range"))) is not None:
         return told
     raw = next((each for each in _raw_streams(probe) if each.get("index") == picture.get("index")), {})
-    beside = [each for each in raw.get("side_data_list") or [] if isinstance(each, Mapping)]
-    if any(str(each.get("side_data_type")).startswith("DOVI") for each in beside):
+    if any(str(each.get("side_data_type")).startswith("DOVI") for each in _sections(raw.get("side_data_list"))):
         return "DV"
     transfer = raw.get("color_transfer")
     if transfer in (None, "unknown", "reserved", "unspecified"):
@@ -246,12 +243,11 @@ def _dynamic_range(probe: Facts, picture: Facts) -> str | None:
 
 
 def _raw_streams(probe: Facts) -> list[Facts]:
-    streams = _facts(probe.get("raw")).get("streams")
-    return [each for each in (streams if isinstance(streams, list) else ()) if isinstance(each, Mapping)]
+    return _sections(_facts(probe.get("raw")).get("streams"))
 
 
 def _stream(probe: Facts, kind: str) -> Facts:
-    return _facts(next(iter(probe.get(kind) or []), None))
+    return next(iter(_sections(probe.get(kind))), {})
 
 
 def _listed(value: object) -> list[str] | None:
@@ -266,3 +262,7 @@ def _first(values: Facts, *names: str) -> Any:
 
 def _facts(value: object) -> Facts:
     return value if isinstance(value, Mapping) else {}
+
+
+def _sections(value: object) -> list[Facts]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list | tuple) else []

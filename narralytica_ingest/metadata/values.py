@@ -26,6 +26,7 @@ BIG = 2**62  # far above any real size or count, and safe in a bigint column
 # reorder text.
 _JOINERS = "\u200c\u200d"
 _KEPT = {"\t", "\n", *_JOINERS}
+_LOOSE_END = re.compile(rf"[\s{_JOINERS}]+\Z")
 _LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # So far a cut goes back to keep a letter with its marks, or an emoji whole.
 _LONGEST_CLUSTER = 40
@@ -51,10 +52,13 @@ def text(value: object, limit: int = TEXT_CHARACTERS) -> str | None:
     if not isinstance(value, str):
         return None
     # Cut first: a description of tens of megabytes must not be normalized whole.
+    shortened = len(value) > limit * 2
     value = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", value[: limit * 2]))
     if not value.isprintable():
         value = "".join(c for c in value if c in _KEPT or not unicodedata.category(c).startswith("C"))
     value = _cut(value.strip(), limit)
+    if shortened:
+        value = _LOOSE_END.sub("", value)
     return value if value.strip(_JOINERS).strip() else None
 
 
@@ -198,6 +202,8 @@ def _cut(value: str, limit: int) -> str:
         return value
     end = limit
     while end > max(0, limit - _LONGEST_CLUSTER) and (_extends(value[end]) or value[end - 1] in _JOINERS):
+        end -= 1
+    while end and (value[end - 1].isspace() or value[end - 1] in _JOINERS):  # a joiner that now joins nothing
         end -= 1
     return value[:end].strip()
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import dagster as dg
 
+from narralytica_ingest.metadata.values import text
+
 CELL_CHARACTERS = 300
 ROWS = 200
 
@@ -49,7 +51,7 @@ def _is_told(column: str, rows: list[dict[str, Any]]) -> bool:
 
 
 def _cell(value: Any) -> str | int | float | bool:
-    """Unknown is an empty cell."""
+    """Unknown is an empty cell. Of a file's own words, what turns text around or hides it is not shown."""
     if value is None:
         return ""
     if isinstance(value, bool | int):
@@ -57,5 +59,5 @@ def _cell(value: Any) -> str | int | float | bool:
     if isinstance(value, float):
         return round(value, 3)
     if isinstance(value, list):
-        return ", ".join(map(str, value))[:CELL_CHARACTERS]
-    return str(value)[:CELL_CHARACTERS]
+        return text(", ".join(map(str, value[:CELL_CHARACTERS])), CELL_CHARACTERS) or ""
+    return text(str(value), CELL_CHARACTERS) or ""

@@ -79,7 +79,7 @@ def _best_first(offers: Any) -> tuple[Mapping[str, Any], ...]:
     usable = [
         each
         for each in offers or ()
-        if each.get("ext") in _PREFERENCE and (each.get("url") or each.get("data")) and not _is_talk(each)
+        if str(each.get("ext")) in _PREFERENCE and (each.get("url") or each.get("data")) and not _is_talk(each)
     ]
     return tuple(sorted(usable, key=lambda each: _PREFERENCE[each["ext"]]))
 

@@ -4,13 +4,13 @@ What belongs here: pure functions over yt-dlp's (already sanitised) dictionary. 
 request data are dropped by naming what is kept.
 """
 
-import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from itertools import islice
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit, urlunsplit
 
-from narralytica_ingest.redaction import storable
+from narralytica_ingest.redaction import storable, without_keys
 from narralytica_ingest.sources.formats import audio_languages, spoken_language
 
 _FACTS = [
@@ -102,11 +102,13 @@ _FORMAT_FACTS = [
     "filesize",
 ]
 
-# Names of query parameters that open what they are attached to.
-_KEY = re.compile(
-    r"(?i)(?:lsig|sig|\w*signature|signed|hmac|policy|key-pair-id|api_?key|pass\w*|\w*secret|\w*token|auth\w*|session(?:_?id)?"
-    r"|hdn(?:ea|ts|tl)|x-(?:amz|goog|oss|cos|bce)-.*)"
-)
+
+# What is kept of a value, however much a site says: far more than any real one has, and little enough to be read again.
+_TEXT_CHARACTERS = 1_000_000  # of a fact, such as the description
+_PART_CHARACTERS = 2_000  # of a text within a list
+_PARTS = 2_000
+_LAYERS = 4
+_INTEGER = 2**63
 
 
 def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> dict[str, Any]:
@@ -118,14 +120,17 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
 
     `changed_at` are the Last-Modified times (epoch seconds) of what was fetched: for a bare file or manifest yt-dlp
     gives that as the time of publication, of which it says nothing.
+
+    Texts are kept up to a million characters (2,000 within lists), lists up to 2,000 items; numbers that are none or
+    beyond 64 bits are left open.
     """
     kept = {name: info[name] for name in _FACTS if info.get(name) is not None}
     if info.get("extractor_key") == "Generic" and info.get("timestamp") in changed_at:
         for name in ("timestamp", "upload_date"):
             kept.pop(name, None)
-    for name in ("webpage_url", "original_url"):
+    for name in ("webpage_url", "original_url", "channel_url", "uploader_url"):
         if name in kept:
-            kept[name] = _without_keys(str(kept[name]))
+            kept[name] = _if_url(without_keys, kept[name])
     if "webpage_url_domain" in kept:
         kept["webpage_url_domain"] = str(kept["webpage_url_domain"]).rpartition("@")[2]
     if (language := spoken_language(info)) is not None:
@@ -138,9 +143,32 @@ def kept_info(info: Mapping[str, Any], changed_at: Set[int] = frozenset()) -> di
     kept["subtitles"] = sorted(name for name in info.get("subtitles") or () if name != "live_chat")
     kept["automatic_captions"] = sorted(info.get("automatic_captions") or ())
     if info.get("thumbnail"):
-        kept["thumbnail"] = _without_query(str(info["thumbnail"]))
-    shown: dict[str, Any] = storable(kept)
-    return shown
+        kept["thumbnail"] = _if_url(_without_query, info["thumbnail"])
+    return {name: storable(_bounded(value)) for name, value in kept.items()}
+
+
+def _bounded(value: Any, layer: int = 0) -> Any:
+    """The value as JSON knows it, and no more of it than is kept."""
+    if isinstance(value, str):
+        return value[: _PART_CHARACTERS if layer else _TEXT_CHARACTERS]
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float):
+        return value if -_INTEGER < value < _INTEGER else None
+    if layer >= _LAYERS:
+        return None
+    if isinstance(value, Mapping):
+        pairs = islice(value.items(), _PARTS)
+        return {str(name)[:_PART_CHARACTERS]: _bounded(each, layer + 1) for name, each in pairs}
+    return [_bounded(each, layer + 1) for each in islice(value, _PARTS)] if isinstance(value, list | tuple) else None
+
+
+def _if_url(change: Callable[[str], str], value: object) -> str | None:
+    """A URL, changed; None where it is none."""
+    try:
+        return change(str(value))
+    except ValueError:
+        return None
 
 
 def _chapters(value: object) -> list[dict[str, Any]]:
@@ -163,18 +191,11 @@ def _title(value: object) -> str | None:
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _INTEGER
 
 
 def _format_facts(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {name: chosen[name] for name in _FORMAT_FACTS if chosen.get(name) is not None}
-
-
-def _without_keys(url: str) -> str:
-    """The URL without what opens it: a login, a signature, a token."""
-    parts = urlsplit(url)
-    query = "&".join(pair for pair in parts.query.split("&") if not _KEY.fullmatch(pair.partition("=")[0]))
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query, fragment=""))
 
 
 def _without_query(url: str) -> str:
