@@ -18,8 +18,10 @@ from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.media.profiles import language_names, profile_names
 from narralytica_ingest.metadata.values import language, line
 from narralytica_ingest.object_store.client import make_client
-from narralytica_ingest.object_store.media import ObjectRef, stat
-from narralytica_ingest.sources.identity import identify_upload, identify_url, parse_upload_ref
+from narralytica_ingest.object_store.media import PREFIX, ObjectRef, stat
+from narralytica_ingest.redaction import safe_words, shown_url
+from narralytica_ingest.sources.identity import identify_upload, identify_url
+from narralytica_ingest.sources.upload_area import UploadArea
 from narralytica_ingest.store import dispatch, outcomes
 from narralytica_ingest.store.database import Connection, Database
 from narralytica_ingest.store.dispatch import NewJob, VideoKey
@@ -31,6 +33,11 @@ log = logging.getLogger(__name__)
 
 # Identities worked out in one go; a tick has a minute, and an upload costs a HEAD.
 BATCH = 200
+
+# So much is told of the name of an option that we do not know, and twice as much of what is wrong with one.
+_NAMED_CHARACTERS = 80
+
+_INT8 = 2**63 - 1
 
 
 class Intake:
@@ -60,7 +67,7 @@ class Intake:
     def _admit_one(self, connection: Connection, job: NewJob) -> bool:
         """Gives one job its video, or its verdict. True if the object store turned out to be away."""
         try:
-            options = _options(job)
+            options = job_options(job)
             key = self._identify(job)
             with connection.transaction():
                 dispatch.attach(connection, job.job_id, key, hints=_hints(job), force=options.force)
@@ -89,18 +96,27 @@ class Intake:
         reference = job.upload_ref or job.source_url or ""
         if job.upload_ref is None and not reference.lower().startswith("s3://"):
             return VideoKey(**vars(identify_url(reference)), upload_version=None)
-        bucket, name = parse_upload_ref(reference)
+        area = upload_area(self._settings)
+        bucket, name = area.locate(reference)
         try:
             found = stat(self._client, ObjectRef(bucket, name))
         except IngestError as error:
             raise _about_upload(error, f"s3://{bucket}/{name}") from error
-        identity = identify_upload(reference, found.version, self._settings.s3_upload_bucket)
+        identity = identify_upload(reference, found.version, area.bucket, area.prefix)
         return VideoKey(**vars(identity), upload_version=found.etag)
 
     @cached_property
     def _client(self) -> "S3Client":
         # One look, and not for long: the sensor has a minute for everything.
         return make_client(self._endpoints.s3, seconds=3, attempts=1)
+
+
+def upload_area(settings: Settings) -> UploadArea:
+    """Where a job's upload may lie. In a bucket that holds our own media files, too, those are nobody's uploads."""
+    shared = settings.s3_upload_bucket == settings.s3_bucket
+    return UploadArea(
+        settings.s3_upload_bucket, settings.s3_upload_prefix, reserved=PREFIX.rstrip("/") if shared else None
+    )
 
 
 class JobOptions(BaseModel):
@@ -112,10 +128,17 @@ class JobOptions(BaseModel):
     max_height: int | None = Field(None, ge=1, le=100_000)
     format: str | None = Field(None, min_length=1, max_length=200)
     max_duration_seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
-    max_bytes: int | None = Field(None, ge=1)
-    playlist_limit: int | None = Field(None, ge=1)
+    max_bytes: int | None = Field(None, ge=1, le=_INT8)
+    playlist_limit: int | None = Field(None, ge=1, le=_INT8)
     audio_profiles: list[str] = Field([], max_length=20)
     audio_languages: list[str] = Field([], max_length=20)
+
+    @field_validator("format")
+    @classmethod
+    def _without_expressions(cls, value: str | None) -> str | None:
+        if value is not None and "~=" in value:
+            raise ValueError("a regular expression (~=) may keep the worker busy for ever, and is not taken from jobs")
+        return value
 
     @field_validator("audio_profiles")
     @classmethod
@@ -131,14 +154,16 @@ class JobOptions(BaseModel):
         return value
 
 
-def _options(job: NewJob) -> JobOptions:
+def job_options(job: NewJob) -> JobOptions:
+    """What the job wishes. Raises IngestError `invalid_options`."""
     try:
-        return JobOptions.model_validate(job.options)
+        return JobOptions.model_validate_json(job.options)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        first = error.errors(include_input=False)[0]
+        where = safe_words(".".join(str(part) for part in first["loc"]), _NAMED_CHARACTERS)
+        why = safe_words(first["msg"], 2 * _NAMED_CHARACTERS)
         raise failure(
-            "invalid_options", f"The job's options are wrong at '{where}' ({first['msg']}): see docs/job-table.md."
+            "invalid_options", f"The job's options are wrong at '{where}' ({why}): see docs/job-table.md."
         ) from error
 
 
@@ -150,6 +175,7 @@ def _hints(job: NewJob) -> dict[str, str]:
 
 def _about_upload(error: IngestError, ref: str) -> IngestError:
     """What the store's answer means for a reference that somebody wrote."""
+    ref = shown_url(ref)
     if error.code == "object_missing":
         return failure("upload_missing", f"There is no object {ref}: upload it first, then `retry` the job.")
     if error.code == "object_refused":

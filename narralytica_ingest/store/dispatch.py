@@ -29,7 +29,7 @@ class NewJob:
     title: str | None
     channel: str | None
     language: str | None
-    options: dict[str, Any]
+    options: str  # JSON, unread: what strangers wrote may break a parser, and must break nobody's look at other jobs
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Dispatched:
 
 
 _UNIDENTIFIED = """
-SELECT job_id, attempt, source_url, upload_ref, title, channel, language, options FROM ingest_jobs
+SELECT job_id, attempt, source_url, upload_ref, title, channel, language, options::text FROM ingest_jobs
  WHERE status = 'queued' AND video_id IS NULL AND NOT cancel_requested AND (not_before IS NULL OR not_before <= now())
    AND (%(job_ids)s::uuid[] IS NULL OR job_id = ANY(%(job_ids)s))
  ORDER BY priority DESC, created_at LIMIT %(limit)s

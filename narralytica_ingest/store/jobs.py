@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import CheckViolation
 from psycopg.types.json import Jsonb
 
 from narralytica_ingest.failures import failure
+from narralytica_ingest.store import contacts
 from narralytica_ingest.store.database import Connection, Row
 
 TERMINAL = ("succeeded", "failed", "canceled")
@@ -44,9 +46,16 @@ RETURNING job_id
 
 
 def insert(connection: Connection, request: JobRequest) -> UUID:
-    """Inserts a job. A repeated idempotency key returns the job that has it, unchanged."""
+    """Inserts a job. A repeated idempotency key returns the job that has it, unchanged.
+
+    Raises IngestError `job_refused` where the table does not take it.
+    """
     options = {**request.options, "force": True} if request.force else dict(request.options)
-    row = connection.execute(_INSERT, vars(request) | {"options": Jsonb(options)}).fetchone()
+    try:
+        row = connection.execute(_INSERT, vars(request) | {"options": Jsonb(options)}).fetchone()
+    except CheckViolation as error:
+        why = error.diag.message_primary or "a value is out of bounds"
+        raise failure("job_refused", f"The table does not take this job: {why}. Correct it.") from error
     if row is None:
         row = connection.execute(
             "SELECT job_id FROM ingest_jobs WHERE idempotency_key = %s", (request.idempotency_key,)
@@ -70,7 +79,8 @@ def recent(connection: Connection, status: str | None, limit: int, parent: UUID 
 
 
 def record(connection: Connection, job_or_video: str) -> Row | None:
-    """Everything about a job or a video: `job`, `video`, `media_files`, `metadata`; None if there is no such thing.
+    """Everything about a job or a video: `job`, `video`, `media_files`, `metadata`, `contacts` (hosts that its runs
+    contacted, the latest first); None if there is no such thing.
 
     For a video, `job` is its latest. Files and metadata are those of the generation that is served, or, before the
     first is complete, those that are there. For an expanded job there is `children`, too: how many are in which state,
@@ -95,7 +105,9 @@ def record(connection: Connection, job_or_video: str) -> Row | None:
         " AND (m.generation = v.generation OR v.generation = 0)",
         (video_id,),
     ).fetchone()
-    return {"job": job, "video": video, "media_files": files, "metadata": metadata, **_children(connection, job)}
+    contacted = contacts.of_video(connection, video_id) if video_id else []
+    found = {"job": job, "video": video, "media_files": files, "metadata": metadata, "contacts": contacted}
+    return found | _children(connection, job)
 
 
 _FARE = """

@@ -9,6 +9,14 @@ from narralytica_ingest.endpoints import sqlalchemy_url
 # Any constant will do, as long as every migrator takes the same one.
 _ADVISORY_LOCK = 7_264_001
 
+# Who may not make schemas may not say IF NOT EXISTS either: a worker with few rights finds them made.
+_MAKE_SCHEMAS = """
+DO $$ BEGIN
+    IF to_regnamespace('dagster') IS NULL THEN CREATE SCHEMA dagster; END IF;
+    IF to_regnamespace('broker') IS NULL THEN CREATE SCHEMA broker; END IF;
+END $$
+"""
+
 
 def migrate(postgres_url: str) -> None:
     """Runs the missing migrations in one transaction each, one migrator at a time.
@@ -35,5 +43,4 @@ def create_schemas(postgres_url: str) -> None:
     """Makes the schemas in which Dagster and Celery keep tables of their own; they fill them themselves."""
     with psycopg.connect(postgres_url) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-        connection.execute("CREATE SCHEMA IF NOT EXISTS dagster")
-        connection.execute("CREATE SCHEMA IF NOT EXISTS broker")
+        connection.execute(_MAKE_SCHEMAS)

@@ -30,7 +30,7 @@ _IS_SERVED = "SELECT FROM videos WHERE video_id = %(video_id)s AND generation > 
 _ADD = """
 INSERT INTO ingest_jobs (parent_job_id, source_url, title, channel, language, priority, max_attempts, options,
                          idempotency_key)
-SELECT p.job_id, c.source_url, c.title, p.channel, p.language, p.priority, p.max_attempts,
+SELECT p.job_id, c.source_url, left(c.title, 4000), p.channel, p.language, p.priority, p.max_attempts,
        p.options - 'playlist_limit', 'playlist:' || p.job_id || ':' || c.video_id
   FROM ingest_jobs p,
        unnest(%(urls)s::text[], %(video_ids)s::text[], %(titles)s::text[])
