@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup run test test-all test-thorough check docs chaos bench lock clean
+.PHONY: help setup run test test-all test-thorough check docs fuzz chaos bench lock audit clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -55,6 +55,10 @@ docs: setup ## write docs/failure-codes.md and docs/data-model.md anew, after a 
 	$(BIN)/python -m narralytica_ingest.data_model > docs/data-model.md.new
 	mv docs/data-model.md.new docs/data-model.md
 
+fuzz: setup ## throw hostile input at what reads it, guided by coverage (TARGET=identity SECONDS=600; default: all, 60)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-fuzz.lock
+	$(BIN)/python -W ignore -m narralytica_ingest_tests.fuzz $(or $(TARGET),all) --seconds $(or $(SECONDS),60)
+
 chaos: setup ## break the running stack on purpose and count what that does (SEED=N repeats a schedule)
 	$(BIN)/python -m narralytica_ingest_tests.chaos $(if $(SEED),--seed $(SEED))
 
@@ -62,9 +66,14 @@ bench: setup ## how long ingesting and audio extraction take, against a shell sc
 	$(BIN)/python -W ignore -m bench.against_script
 	$(BIN)/python -W ignore -m bench.audio_extraction
 
+COMPILE := uv pip compile --quiet --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-header
+
 lock: setup ## pin the dependencies of pyproject.toml anew (needs uv)
-	uv pip compile --quiet --all-extras --python-version 3.11 --generate-hashes --no-strip-extras \
-	    --no-annotate --no-header pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev --extra pot pyproject.toml -o requirements.lock
+	echo 'atheris==3.0.0' | $(COMPILE) - -o requirements-fuzz.lock
+
+audit: ## which pinned dependencies have known vulnerabilities (needs uv and the internet, so CI does without)
+	uvx pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-fuzz.lock
 
 clean: ## remove the environment; .narralytica, with what was ingested, stays
 	rm -rf .venv
