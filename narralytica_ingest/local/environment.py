@@ -11,14 +11,13 @@ from pydantic import BaseModel, SecretStr
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints
-from narralytica_ingest.local.home import HOST, read_json, write_json
+from narralytica_ingest.local.home import HOST, read_json, socket_path, write_json
 
 
 @dataclass(frozen=True)
 class Ports:
     """The ports that `up` chose on 127.0.0.1."""
 
-    code_server: int
     ui: int
 
     def save(self, home: Path) -> None:
@@ -29,7 +28,7 @@ class Ports:
     def load(cls, home: Path) -> "Ports | None":
         """The ports of the last `up`, or None if there was none."""
         data = read_json(_file(home))
-        return cls(**data) if data else None
+        return cls(ui=data["ui"]) if data else None
 
 
 def _file(home: Path) -> Path:
@@ -51,6 +50,7 @@ def environment(settings: Settings, endpoints: Endpoints, ports: Ports | None) -
         "NARRALYTICA_S3_UPLOAD_BUCKET": settings.s3_upload_bucket,
         "DATABASE_URL": endpoints.postgres_url,
         "DAGSTER_HOME": str(dagster_home(settings.home)),
+        "DAGSTER_CODE_SERVER_SOCKET": str(socket_path(settings.home, "code-server")),
         "DAGSTER_MAX_CONCURRENT_RUNS": str(2 * (2 * settings.workers + 2)),
         "DAGSTER_COMPUTE_LOGS": str(dagster_home(settings.home) / "compute_logs"),
         "DAGSTER_POSTGRES_URL": endpoints.dagster_postgres_url,
@@ -66,7 +66,6 @@ def environment(settings: Settings, endpoints: Endpoints, ports: Ports | None) -
     if ports is not None:
         variables["UI_URL"] = ui_url(ports)
         variables["DAGSTER_UI_PORT"] = str(ports.ui)
-        variables["DAGSTER_CODE_SERVER_PORT"] = str(ports.code_server)
     return variables
 
 

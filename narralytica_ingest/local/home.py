@@ -5,24 +5,51 @@ What belongs here: making the folder, small JSON files readable by the owner onl
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import random
 import socket
+import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from narralytica_ingest.failures import failure
+
 HOST = "127.0.0.1"
 _PORT_RANGE = range(15000, 32000)
+_LONGEST_SOCKET = 100  # bytes of its path; the kernel takes 107
+_MISREAD = set("%#?,")  # in a path that gRPC takes for a part of a URL, or for several
+_FOLDERS = ("run", "logs", "endpoints", "scratch")
+_CONTENTS = {*_FOLDERS, "dagster", "partial", "postgres", "reservations", "s3"}
 
 
 def prepare_home(home: Path) -> None:
-    """Makes the home (mode 0700) and the folders in it that everything else expects."""
+    """Makes the home and the folders in it that everything else expects, for the owner alone (mode 0700).
+
+    A home that was there with a wider mode gets the right one; a folder that is somebody else's, or that holds other
+    things than a home, keeps its own: then what is in it is closed, each folder for itself.
+    """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("run", "logs"):
+    if _is_only_a_home(home):
+        _close(home)
+    for name in _FOLDERS:
         (home / name).mkdir(mode=0o700, exist_ok=True)
+        _close(home / name)
+
+
+def _is_only_a_home(folder: Path) -> bool:
+    return all(each.name in _CONTENTS for each in folder.iterdir())
+
+
+def _close(folder: Path) -> None:
+    """Nobody but the owner may enter it."""
+    found = folder.stat()
+    if found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 def log_file(home: Path, name: str) -> Path:
@@ -94,6 +121,35 @@ def port_is_free(port: int) -> bool:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def socket_path(home: Path, name: str) -> Path:
+    """Where a server of this home puts its Unix socket: in the home, or, where that is too deep for the kernel or has a
+    name that gRPC misreads, in a folder of this home's under the machine's temporary one. Both are the owner's alone.
+
+    Raises IngestError `runtime_folder_taken` where another user made that folder.
+    """
+    path = home / "run" / f"{name}.sock"
+    if len(os.fsencode(path)) <= _LONGEST_SOCKET and not _MISREAD & set(str(path)):
+        return path
+    mark = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"narralytica-{os.geteuid()}-{mark}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise failure("runtime_folder_taken", f"{folder} is not ours alone: remove it, or choose a shorter home.")
+    return folder / path.name
+
+
+def socket_answers(path: Path) -> bool:
+    """Whether something listens on the Unix socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
         except OSError:
             return False
     return True

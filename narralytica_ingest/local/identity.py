@@ -5,6 +5,7 @@ when, is decided elsewhere.
 """
 
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -100,8 +101,13 @@ class _Child(subprocess.Popen[bytes]):
 
 
 def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Identity:
-    """Starts a process in its own session, its output appended to `log`. It outlives us."""
-    with log.open("ab") as output:
+    """Starts a process in its own session, its output appended to `log`. It outlives us.
+
+    What it writes is for the owner alone, and it leaves no memory image when it crashes, as we do not from now on: that
+    would hold secrets.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with open(log, "ab", opener=_for_the_owner) as output:
         child = _Child(
             argv,
             stdin=subprocess.DEVNULL,
@@ -110,9 +116,14 @@ def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = Non
             env=env,
             cwd=cwd,
             start_new_session=True,
+            umask=0o077,
         )
     _children[child.pid] = child
     return Identity.of(child.pid)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def exit_code(identity: Identity) -> int | None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import S3Endpoint, load_embedded, save_embedded
 from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.local.certificate import ensure_certificate
 from narralytica_ingest.local.home import HOST, free_ports, log_file, port_answers, port_is_free, read_json, write_json
 from narralytica_ingest.local.identity import Identity, find_by_command, spawn, wait_until
 
@@ -47,6 +48,8 @@ _PORTS = (
 )
 _READY_KEY = "ready"  # an object to read: listing buckets works before the content of any object does
 _SOCKETS = Path("/tmp")  # noqa: S108 - where the server puts its sockets, named by port
+_PARTS = ("MASTER", "VOLUME", "FILER", "S3", "ADMIN", "WORKER", "CLIENT")
+_SIGNED = ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 _OPTIONS = {
     "ip": HOST,
     "ip.bind": HOST,
@@ -166,14 +169,24 @@ class EmbeddedS3:
         return [str(_binary()), "-logtostderr=true", "mini", *(f"-{key}={value}" for key, value in options.items())]
 
     def _environment(self) -> dict[str, str]:
+        """Its parts talk to each other over ports, too: by TLS with a certificate of this home's, and signed."""
         endpoint = self._endpoint
+        certificate, key = self._secret("s3-inner.crt"), self._secret("s3-inner.key")
+        ensure_certificate(certificate, key, "narralytica-embedded-s3")
         return {
             "PATH": os.defpath,
             "HOME": str(self._data),
             "AWS_ACCESS_KEY_ID": endpoint.access_key_id or "",
             "AWS_SECRET_ACCESS_KEY": endpoint.secret_access_key or "",
             "GOMEMLIMIT": _MEMORY_LIMIT,
+            "WEED_GRPC_CA": str(certificate),
+            **{f"WEED_GRPC_{part}_CERT": str(certificate) for part in _PARTS},
+            **{f"WEED_GRPC_{part}_KEY": str(key) for part in _PARTS},
+            **{f"WEED_JWT_{kind}_KEY": secrets.token_urlsafe(32) for kind in _SIGNED},  # of this start alone
         }
+
+    def _secret(self, name: str) -> Path:
+        return self._home / "endpoints" / name
 
     def _wait_until_ready(self, server: Identity, deadline: float) -> bool:
         """False if the process ended. Raises if it lives and does not answer signed requests in time."""

@@ -39,6 +39,9 @@ _OPTIONS = {
     "max_wal_size": "512MB",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
+    # A statement that fails may hold what must not be in a log, and so may the row that it was to write.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
 }
 
 

@@ -21,7 +21,16 @@ from narralytica_ingest.engine.broker import require_broker
 from narralytica_ingest.engine.celery_app import EXPRESS_QUEUE, TASK_QUEUE
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.local.environment import Ports, dagster_home, environment, ui_url
-from narralytica_ingest.local.home import HOST, Lock, free_ports, log_file, port_answers, port_is_free, prepare_home
+from narralytica_ingest.local.home import (
+    HOST,
+    Lock,
+    free_ports,
+    log_file,
+    port_is_free,
+    prepare_home,
+    socket_answers,
+    socket_path,
+)
 from narralytica_ingest.local.identity import Identity
 from narralytica_ingest.local.logs import rotate_logs
 from narralytica_ingest.local.processes import ProcessSpec, Supervisor, reap_leftovers
@@ -33,6 +42,7 @@ _WORKSPACE = str(PROJECT / "workspace.yaml")
 CODE_SERVER, WORKER, DAEMON, WEBSERVER = "code-server", "worker", "daemon", "webserver"
 SPARE = "spare-worker"  # one slot for the express lane: see engine/lanes.py
 
+_UI_SERVER = "narralytica_ingest.local.webserver"
 DEFINITIONS, LOCATION = "narralytica_ingest.definitions", "narralytica_ingest"
 
 _STOP_FIRST = (DAEMON, WEBSERVER, WORKER, SPARE)  # the code server answers the others until they are gone
@@ -104,9 +114,8 @@ class Stack:
 
     def _wait_for_code_server(self) -> None:
         """Daemon and webserver look for the code server once: a minute or a click passes before they look again."""
-        assert self.ports is not None
-        port = self.ports.code_server
-        self._wait_for(lambda: port_answers(port), time.monotonic() + _CODE_SERVER_SECONDS)
+        path = socket_path(self.settings.home, CODE_SERVER)
+        self._wait_for(lambda: socket_answers(path), time.monotonic() + _CODE_SERVER_SECONDS)
 
     def wait_until_ready(self, seconds: float = 120.0) -> None:
         """Supervises until the UI answers and shows the code.
@@ -190,10 +199,9 @@ class Stack:
             )
 
     def _choose_ports(self) -> Ports:
-        """The UI's port as asked for; others as last time if they are free, so that open browser tabs keep working."""
+        """The UI's port as asked for, or as last time if it is free, so that open browser tabs keep working."""
         last = Ports.load(self.settings.home)
-        ui = self.settings.ui_port or _free(last.ui if last else 0)
-        ports = Ports(code_server=_free(last.code_server if last else 0, avoid=ui), ui=ui)
+        ports = Ports(self.settings.ui_port or _free(last.ui if last else 0))
         ports.save(self.settings.home)
         return ports
 
@@ -205,21 +213,22 @@ class Stack:
         link.symlink_to(PROJECT / "dagster.yaml")
 
 
-def _free(wanted: int, *, avoid: int = 0) -> int:
-    return wanted if wanted and wanted != avoid and port_is_free(wanted) else free_ports(1, avoid=[avoid])[0]
+def _free(wanted: int) -> int:
+    return wanted if wanted and port_is_free(wanted) else free_ports(1)[0]
 
 
 def _process(name: str, settings: Settings, ports: Ports, env: dict[str, str]) -> ProcessSpec:
     if name == CODE_SERVER:
-        command = f"dagster api grpc -m {DEFINITIONS} --location-name {LOCATION} -h {HOST} -p {ports.code_server}"
-        return _python(name, command, env)
+        command = f"dagster api grpc -m {DEFINITIONS} --location-name {LOCATION} --socket"
+        return _python(name, command, env, str(socket_path(settings.home, CODE_SERVER)))
     if name == WORKER:
         return _worker(name, settings, settings.workers, [EXPRESS_QUEUE, TASK_QUEUE], ports, env)
     if name == SPARE:
         return _worker(name, settings, 1, [EXPRESS_QUEUE], ports, env)
     if name == DAEMON:
         return _python(name, "dagster._daemon run", env, "-w", _WORKSPACE)
-    return _python(name, f"dagster_webserver -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE)
+    more = ["--read-only"] if settings.ui_read_only else []
+    return _python(name, f"{_UI_SERVER} -h {HOST} -p {ports.ui}", env, "-w", _WORKSPACE, *more)
 
 
 def _worker(
@@ -227,7 +236,7 @@ def _worker(
 ) -> ProcessSpec:
     command = (
         f"celery -A narralytica_ingest.engine.worker worker --pool prefork --concurrency {slots} "
-        f"--queues {','.join(queues)} --hostname {name}-{ports.code_server}@%h --loglevel INFO "
+        f"--queues {','.join(queues)} --hostname {name}-{ports.ui}@%h --loglevel INFO "
         "--without-gossip --without-mingle --without-heartbeat"
     )
     # SIGTERM then reaches the runs, which hand their jobs back, instead of waiting for hours of downloads. What does
