@@ -38,7 +38,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         videos = [_make_video(folder / "web" / f"{n}.mp4", options.megabytes) for n in range(options.videos)]
-        with running_stack(folder / "home", workers=options.workers) as stack, _serving(folder / "web") as base:
+        with (
+            _serving(folder / "web") as base,
+            running_stack(folder / "home", workers=options.workers, egress_allow=base.removeprefix("http://")) as stack,
+        ):
             urls = [f"{base}/{video.name}" for video in videos]
             ours = _ours(stack, urls)
             script = _script(stack.endpoints, stack.settings.s3_upload_bucket, urls, folder)

@@ -5,13 +5,21 @@ Settings come from environment variables with the prefix `NARRALYTICA_`. Nothing
 worked out in `endpoints.py`.
 """
 
+import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
+from narralytica_ingest.failures import failure
 from narralytica_ingest.media.findings import Verdict, require_changeable
 from narralytica_ingest.media.profiles import language_names, profile_names
+from narralytica_ingest.media.sandbox import Mode
 
 
 class HostRule(BaseModel):
@@ -27,10 +35,21 @@ class Settings(BaseSettings):
     """All settings, each with its default. Times are seconds, sizes bytes, unless the name says otherwise."""
 
     model_config = SettingsConfigDict(
-        env_prefix="NARRALYTICA_", env_ignore_empty=True, frozen=True, extra="ignore", allow_inf_nan=False
+        env_prefix="NARRALYTICA_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,  # what was given wrongly may be a password
     )
 
     home: Path = Field(Path(".narralytica"), description="Folder of all local state (made with mode 0700).")
+
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder of files that are named like these variables and hold their values, such as secrets of "
+        "Docker or Kubernetes; the environment goes first.",
+    )
 
     # The services. Unset means: the embedded one under `home`.
     postgres_url: SecretStr | None = Field(
@@ -47,7 +66,11 @@ class Settings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Unset: the usual AWS credential chain.")
     s3_bucket: str = Field("narralytica-media", description="Bucket of stored media files.")
     s3_upload_bucket: str = Field(
-        "narralytica-uploads", description="Bucket to which `submit FILE` uploads; the API may use it too."
+        "narralytica-uploads",
+        description="Bucket to which `submit FILE` uploads; a job's upload reference leads to no other.",
+    )
+    s3_upload_prefix: str = Field(
+        "", description="Uploads lie below this prefix of that bucket, by whole path segments; unset: anywhere in it."
     )
     media_base_url: str | None = Field(
         None, description="Base URL (CDN, gateway) of links to media files in the UI; unset: `s3://` references."
@@ -55,6 +78,10 @@ class Settings(BaseSettings):
 
     # The engine.
     ui_port: int = Field(3000, ge=0, le=65535, description="Port of the Dagster UI on 127.0.0.1; 0 picks a free one.")
+    ui_read_only: bool = Field(False, description="Whether the Dagster UI only shows, and starts and stops nothing.")
+    ui_hosts: str | None = Field(
+        None, description="Names (comma separated) under which a proxy shows the Dagster UI; it answers to no others."
+    )
     workers: int = Field(2, ge=1, description="Videos processed at once by `up`, beside a spare slot for newcomers.")
     dispatch_window: int = Field(20, ge=1, description="Most jobs dispatched or running at once.")
     heartbeat_seconds: float = Field(
@@ -120,9 +147,40 @@ class Settings(BaseSettings):
         None,
         description="Browser whose fingerprint every request shows, e.g. `chrome`; unset: where a site asks for it.",
     )
-    pot_provider_url: str | None = Field(None, description="URL of a PO token provider (bgutil) for YouTube.")
-    extractor_args: dict[str, dict[str, list[str]]] = Field(
+    pot_provider_url: SecretStr | None = Field(None, description="URL of a PO token provider (bgutil) for YouTube.")
+    extractor_args: dict[str, dict[str, list[SecretStr]]] = Field(
         {}, description='yt-dlp\'s extractor arguments, as JSON: `{"youtube": {"player_client": ["web"]}}`.'
+    )
+
+    # Safety.
+    egress_allow: str | None = Field(
+        None,
+        description="Exact exceptions, `host:port` and comma separated, that sources may lead to whatever their "
+        "addresses and ports, e.g. `media.lab:8080,[::1]:80`; unset: none. For labs and tests.",
+    )
+    egress_ports: str = Field("80,443", description="Ports that sources may lead to, comma separated.")
+    allowed_hosts: str | None = Field(
+        None,
+        description="Domains (comma separated) that sources may lead to, each with all below it; unset: all. A site "
+        "needs its media hosts, too: `youtube.com,googlevideo.com,ytimg.com`.",
+    )
+    denied_hosts: str | None = Field(
+        None, description="Domains (comma separated) that sources may not lead to, each with all below it."
+    )
+    allowed_extractors: str | None = Field(
+        None,
+        description="yt-dlp's extractors (comma separated) that may be used, each with those named `name:…`, e.g. "
+        "`youtube,vimeo`; unset: all. `generic` takes any page.",
+    )
+    denied_extractors: str | None = Field(
+        None, description="yt-dlp's extractors (comma separated) that may not be used, each with those named `name:…`."
+    )
+    egress_max_bytes: int = Field(
+        128 << 30, ge=1, description="Most bytes that one run sends and receives; sources that change are fetched anew."
+    )
+    egress_max_seconds: float = Field(43_200.0, gt=0, description="Longest time for which one run fetches.")
+    egress_max_connections: int = Field(
+        200_000, ge=1, description="Most connections of one run; a plain HTTP request takes one of its own."
     )
 
     # Politeness to hosts.
@@ -155,11 +213,32 @@ class Settings(BaseSettings):
     media_timeout_seconds: float = Field(
         3600.0, gt=0, description="Longest time for one ffmpeg or ffprobe call on a media file."
     )
+    sandbox: Mode = Field(
+        "auto",
+        description="Sandbox for ffmpeg and ffprobe on Linux (Landlock and seccomp): `auto` uses it where the machine "
+        "has it, `required` runs neither without it, `off` never uses it. `doctor` says what there is.",
+    )
     finding_verdicts: dict[str, Verdict] = Field(
         {},
         description='What becomes of files with a finding, as JSON: `{"gaps": "fail", "silent_track": "fail"}`; unset: '
         "the usual verdicts (decision 0015).",
     )
+
+    @field_validator("s3_upload_prefix")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        from narralytica_ingest.sources.upload_area import checked_prefix  # few set it, and it loads the URL parsers
+
+        return checked_prefix(value)
+
+    @field_validator("egress_allow", "egress_ports", "allowed_hosts", "denied_hosts")
+    @classmethod
+    def _egress(cls, value: str | None, info: ValidationInfo) -> str | None:
+        from narralytica_ingest.egress import policy  # few set them, and it loads what opens connections
+
+        parse = {"egress_allow": policy.parse_allow, "egress_ports": policy.parse_ports}
+        parse.get(info.field_name or "", policy.parse_hosts)(value or "")
+        return value
 
     @field_validator("audio_profiles")
     @classmethod
@@ -179,6 +258,26 @@ class Settings(BaseSettings):
     def _changeable(cls, value: dict[str, Verdict]) -> dict[str, Verdict]:
         require_changeable(value)
         return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments go first, then the environment, then the files of NARRALYTICA_SECRETS_DIR.
+
+        Raises IngestError `secrets_unreadable` if that is set and no folder.
+        """
+        folder = os.environ.get("NARRALYTICA_SECRETS_DIR")
+        if not folder:
+            return init_settings, env_settings
+        if not os.path.isdir(folder):
+            raise failure("secrets_unreadable", f"NARRALYTICA_SECRETS_DIR names no folder: {folder}. Correct it.")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
 
     @field_validator("home")
     @classmethod

@@ -11,7 +11,27 @@ OF_JOBS: Codes = {
     "permanent": {
         # The address
         "invalid_url": ("This is not a valid URL of a video.", "Correct the URL."),
-        "unsupported_scheme": ("The source is not reached by http or https.", "Give an http or https URL, or upload."),
+        "blocked_scheme": ("The source is not reached by http or https.", "Give an http or https URL, or upload."),
+        "blocked_address": (
+            "The source leads to an address that nothing is fetched from: a private network, this machine, or none.",
+            "Check the URL; for a lab of your own, set `NARRALYTICA_EGRESS_ALLOW`.",
+        ),
+        "blocked_port": (
+            "The source is served on a port that is not open.",
+            "If it is a good one, add it to `NARRALYTICA_EGRESS_PORTS`.",
+        ),
+        "blocked_host": (
+            "The worker's lists of hosts close the source, or a host that it needs.",
+            "Correct `NARRALYTICA_ALLOWED_HOSTS` or `NARRALYTICA_DENIED_HOSTS`, if it should be open.",
+        ),
+        "blocked_extractor": (
+            "The worker's lists of extractors close the source.",
+            "Correct `NARRALYTICA_ALLOWED_EXTRACTORS` or `NARRALYTICA_DENIED_EXTRACTORS`, if it should be open.",
+        ),
+        "egress_exceeded": (
+            "Fetching the source took more bytes, time or connections than one job may.",
+            "For a source that needs more, raise `NARRALYTICA_EGRESS_MAX_BYTES`, `…_SECONDS` or `…_CONNECTIONS`.",
+        ),
         "no_such_host": ("There is no host of this name.", "Check the URL."),
         "not_found": ("There is nothing at this URL (404 or 410).", "Check the URL."),
         "redirect_loop": ("The source redirects in a circle.", "Check the URL."),
@@ -53,6 +73,10 @@ OF_JOBS: Codes = {
         "truncated_media": ("The file is shorter than it announces.", "Submit a whole copy."),
         "undecodable_media": ("The file is damaged: it cannot be decoded.", "Submit a whole copy."),
         "empty_track": ("The file's sound track holds no sound at all.", "Submit a whole copy."),
+        "media_limit_exceeded": (
+            "The file drives ffmpeg to use far more time or disk than a video of its length needs.",
+            "Check the file; for very long videos raise `NARRALYTICA_MEDIA_TIMEOUT_SECONDS`.",
+        ),
         # Findings, where `NARRALYTICA_FINDING_VERDICTS` lets them fail
         "damaged_media": (
             "Places in the file cannot be decoded.",
@@ -73,6 +97,10 @@ OF_JOBS: Codes = {
         "video_deleted": ("The video was deleted on request.", "Submit its source to ingest it anew."),
         "not_ingested": ("What this step needs is not stored yet.", "Materialize it first, or submit a job."),
         # The store
+        "upload_not_allowed": (
+            "The upload reference leads out of the upload area.",
+            "Upload to `NARRALYTICA_S3_UPLOAD_BUCKET`, below `NARRALYTICA_S3_UPLOAD_PREFIX`.",
+        ),
         "upload_missing": ("There is no such uploaded object.", "Upload it first, then retry the job."),
         "upload_checksum_differs": ("The upload has not the SHA-256 that its key claims.", "Submit the file again."),
         "object_missing": ("The object is not in the store.", "Check bucket and key, or ingest the video anew."),
@@ -228,6 +256,10 @@ OF_JOBS: Codes = {
         "published_bytes_differ": ("What was stored is not what was sent.", "Check the object store."),
         "bucket_missing": ("The bucket of media files is missing.", "Create it, or set `NARRALYTICA_S3_BUCKET`."),
         "tool_not_found": ("ffmpeg or ffprobe is missing.", "Install it, or set `NARRALYTICA_FFMPEG` and `…_FFPROBE`."),
+        "sandbox_missing": (
+            "The sandbox for ffmpeg and ffprobe is required, and the worker's machine has none.",
+            "Use a Linux kernel with Landlock (5.13 or later), or set `NARRALYTICA_SANDBOX` to `auto`.",
+        ),
         "services_not_running": ("The embedded services were never started.", "Run `narralytica-ingest up`."),
         "video_busy": ("Another run is at work on the video.", "Wait for it or terminate it, then materialize again."),
         "lease_lost": ("Another run took the video over; this one changes nothing more.", ""),
@@ -246,6 +278,7 @@ OF_COMMANDS: Codes = {
         "not_a_file": ("The path is no regular file.", "Give the video file itself."),
         "unreadable_file": ("The file may not be read.", "Check its permissions."),
         "not_text": ("The list of sources is not valid UTF-8.", "Correct its encoding."),
+        "job_refused": ("The table of jobs does not take this one.", "Correct what the message names."),
         "bad_priority": ("The priority is out of range.", "Choose one within the range that the message names."),
         "one_key_one_source": ("An idempotency key names one request.", "Give one SOURCE with it."),
         "nothing_to_wait_for": ("`--exit-when-done` needs something to wait for.", "Add `--submit SOURCE`."),
@@ -265,6 +298,7 @@ OF_COMMANDS: Codes = {
     "local": {
         "delete_unfinished": ("Not all that a deleted video left could be removed.", "Repeat the command."),
         "file_changed": ("The file changed while it was uploaded.", "Submit it again when it is complete."),
+        "secrets_unreadable": ("The files with secrets cannot be read.", "Correct `NARRALYTICA_SECRETS_DIR`."),
         "stored_object_differs": ("The stored object is not what was stored.", "Ingest the video anew."),
         "broker_away": ("The broker cannot be reached.", "Check `NARRALYTICA_BROKER_URL`, or unset it."),
         "schema_old": ("The tables are missing or older than the program.", "Run `narralytica-ingest migrate`."),
@@ -272,6 +306,7 @@ OF_COMMANDS: Codes = {
         "migration_failed": ("The tables could not be brought up to date.", "The message says why."),
         "already_up": ("This home already has an `up`.", "Use it, stop it, or set another `NARRALYTICA_HOME`."),
         "port_busy": ("The UI's port is taken.", "Choose another with `--port`, or 0 for any."),
+        "runtime_folder_taken": ("The folder for sockets is another user's.", "Remove it, or choose a shorter home."),
         "stack_not_ready": ("A part of the stack does not start.", "See its log."),
         "postgres_did_not_start": ("The embedded Postgres does not start.", "See its log."),
         "s3_did_not_start": ("The embedded S3 server does not start.", "See its log."),

@@ -55,12 +55,10 @@ def _extract(session: RunSession, original: StoredMedia) -> tuple[LocalFile, ...
     # Imported here, so that a sensor's tick does not load them.
     from narralytica_ingest.media.audio import extract_audio
     from narralytica_ingest.media.probe import stored_probe
-    from narralytica_ingest.media.tools import find_tools
     from narralytica_ingest.media.tracks import choose
 
     settings, video = session.settings, session.video(original.video_id)
     wishes: Mapping[str, Sequence[str]] = video["options"]
-    tools = find_tools(settings.ffmpeg, settings.ffprobe, settings.media_timeout_seconds)
     measured = stored_probe(_probe(original))
     wanted = [*language_names(settings.audio_languages or ""), *language_names(wishes.get("audio_languages", ()))]
     profiles = profile_names([*profile_names(settings.audio_profiles), *wishes.get("audio_profiles", ())])
@@ -78,7 +76,7 @@ def _extract(session: RunSession, original: StoredMedia) -> tuple[LocalFile, ...
                 session.progress("audio", int(size * share), size)
 
             made = extract_audio(
-                *(source, measured, chosen, profiles, session.scratch, tools),
+                *(source, measured, chosen, profiles, session.scratch, session.media_tools),
                 progress=on_seconds,
                 verdicts=settings.finding_verdicts,
             )

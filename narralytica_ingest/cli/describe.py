@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from narralytica_ingest.cli.terminal import clean, distance, seconds, size
+from narralytica_ingest.redaction import shown_url
 from narralytica_ingest.store.database import Row
 
 # After that long without a heartbeat a run counts as silent, for people; what really decides is the lease.
@@ -13,8 +14,8 @@ _SILENT_SECONDS = 60.0
 
 
 def source_of(job: Row) -> str:
-    """What the job refers to."""
-    return str(job["source_url"] or job["upload_ref"])
+    """What the job refers to, without what opens it."""
+    return shown_url(str(job["source_url"] or job["upload_ref"]))
 
 
 def source_name(job: Row, width: int = 60) -> str:

@@ -19,7 +19,9 @@ from narralytica_ingest.cli.services import up_is_running
 from narralytica_ingest.config import Settings, load_settings
 from narralytica_ingest.failures import IngestError
 from narralytica_ingest.local.services import hold
+from narralytica_ingest.media import sandbox
 from narralytica_ingest.media.tools import MediaTools, find_tools
+from narralytica_ingest.redaction import shown_url
 from narralytica_ingest.store import pauses
 from narralytica_ingest.store.database import Database
 from narralytica_ingest.store.schema import newest_version, version_of
@@ -51,6 +53,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "broker", lambda: _broker(settings)
     yield "ffmpeg", lambda: _ffmpeg(_tools(settings))
     yield "ffprobe", lambda: _ffprobe(_tools(settings))
+    yield "sandbox", lambda: _sandbox(_tools(settings), settings.sandbox)
     yield "yt-dlp", lambda: f"{version('yt-dlp')}, with yt-dlp-ejs {version('yt-dlp-ejs')}"
     yield from source_checks(settings)
     yield "disk", lambda: _disk(settings.home, max(_ENOUGH_DISK, settings.keep_free_bytes))
@@ -122,7 +125,7 @@ def _s3(settings: Settings) -> str:
         for bucket, name in ((settings.s3_bucket, "S3_BUCKET"), (settings.s3_upload_bucket, "S3_UPLOAD_BUCKET")):
             _bucket_works(client, bucket, f"NARRALYTICA_{name}")
         able = capabilities(client, settings.s3_bucket)
-    where = "embedded" if settings.s3_endpoint_url is None else settings.s3_endpoint_url
+    where = "embedded" if settings.s3_endpoint_url is None else shown_url(settings.s3_endpoint_url)
     return f"{where}: writes, reads, deletes (both buckets); {able}"
 
 
@@ -172,6 +175,16 @@ def _ffmpeg(tools: MediaTools) -> str:
 
 def _ffprobe(tools: MediaTools) -> str:
     return f"{_tool_version(tools.ffprobe, 'ffprobe')} ({tools.ffprobe})"
+
+
+def _sandbox(tools: MediaTools, mode: sandbox.Mode) -> str:
+    if mode == "off":
+        return "off (NARRALYTICA_SANDBOX)"
+    lacks = [f"{tool.name}: {why}" for tool in (tools.ffmpeg, tools.ffprobe) if (why := sandbox.missing(tool))]
+    if lacks and mode == "required":
+        mend = "Use a Linux kernel with Landlock and the bundled ffmpeg, or set NARRALYTICA_SANDBOX to `auto`."
+        raise Broken("; ".join(lacks), mend)
+    return f"none, within limits all the same: {'; '.join(lacks)}" if lacks else sandbox.described()
 
 
 def _tool_version(tool: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What `doctor` tries of the access to sources: cookies, proxies, PO tokens, impersonation, the JavaScript runtime.
+"""What `doctor` tries of the way to sources: the guard, cookies, proxies, PO tokens, impersonation, JavaScript.
 
 What belongs here: checks that use what is configured, on this machine and up to the proxy or provider, never a source.
 What they say holds no cookie, no password and no token.
@@ -10,12 +10,15 @@ import socket
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from narralytica_ingest.cli.checks import Broken, run_program
 from narralytica_ingest.config import Settings
+from narralytica_ingest.egress import Guard
+from narralytica_ingest.resources.fetch_options import egress
 from narralytica_ingest.sources.cookies_file import read_cookies
 
 NOT_CONFIGURED = "not configured"
@@ -28,12 +31,34 @@ _PLUGIN = "bgutil-ytdlp-pot-provider"
 
 def source_checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     """The checks, by name; each says what it saw or raises Broken or IngestError."""
+    yield "egress", lambda: _egress(settings)
     yield "deno", javascript
     yield "cookies", lambda: _cookies(settings)
     for domain in settings.proxies or ("",):
         yield f"proxy {domain}".strip(), lambda domain=domain: _proxy(settings, domain)  # type: ignore[misc]
-    yield "PO tokens", lambda: _po_tokens(settings.pot_provider_url)
+    provider = settings.pot_provider_url
+    yield "PO tokens", lambda: _po_tokens(provider.get_secret_value() if provider else None)
     yield "impersonate", lambda: _impersonation(settings.impersonate)
+
+
+def _egress(settings: Settings) -> str:
+    """Asks a guard for a server of this machine, which it must refuse; then says what the settings open."""
+    policy = egress(settings)
+    with socket.create_server(("127.0.0.1", 0)) as own, Guard(replace(policy, allow=frozenset())) as guard:
+        try:
+            build_opener(ProxyHandler({"http": guard.url})).open(f"http://127.0.0.1:{own.getsockname()[1]}/", timeout=5)
+        except OSError:  # urllib's errors, too
+            refused = [each.code for each in guard.refusals]
+        else:
+            refused = []
+    if refused != ["blocked_address"]:
+        raise Broken("the guard did not refuse an address of this machine", "Report it, and fetch nothing until then.")
+    said = [f"public addresses, ports {', '.join(map(str, sorted(policy.ports)))}"]
+    said += [f"exceptions {', '.join(f'{host} {port}' for host, port in sorted(policy.allow))}"] if policy.allow else []
+    for name in ("allowed_hosts", "denied_hosts", "allowed_extractors", "denied_extractors"):
+        if words := getattr(settings, name):
+            said.append(f"{name.replace('_', ' ')} {words}")
+    return "; ".join(said)
 
 
 def javascript() -> str:

@@ -1,6 +1,7 @@
 """`get`: a stored object back as a file."""
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,7 +105,9 @@ def _target(file: Row, output: str | None) -> Path:
     if output is None:
         profile = None if file["profile"] == "flac" else file["profile"]
         parts = [file["video_id"], file["kind"], file["language"], file["origin"], profile]
-        return Path("-".join(part for part in parts if part) + PurePosixPath(file["object_key"]).suffix)
+        # A source may call a language anything.
+        name = "-".join(re.sub(r"[^\w.-]", "_", part) for part in parts if part)
+        return Path(name + PurePosixPath(file["object_key"]).suffix)
     target = Path(output).expanduser().resolve()
     if target.is_dir() or not target.parent.is_dir():
         raise failure("bad_output", f"{output} cannot be written: give a file in a folder that exists.")

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 PROGRAM = "narralytica-ingest"
 
+# What these say at DEBUG has headers of requests in it, which are signed, or hold a session's token.
+_SAY_TOO_MUCH = ("boto3", "botocore", "s3transfer", "urllib3")
+
 app = typer.Typer(
     name=PROGRAM,
     help="Turn references to videos into stored originals, audio tracks and metadata.",
@@ -74,6 +77,8 @@ def _program(
 ) -> None:
     if debug:
         logging.basicConfig(level=logging.DEBUG, force=True)
+        for name in _SAY_TOO_MUCH:
+            logging.getLogger(name).setLevel(logging.INFO)
     if version:
         from importlib.metadata import version as installed
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from narralytica_ingest.failures import failure
+from narralytica_ingest.redaction import shown_url
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
@@ -45,7 +46,8 @@ def _parse(name: str) -> Reference:
     if _SCHEME.match(name):
         return Reference(checked(name, "SOURCE"))
     raise failure(
-        "no_such_file", f"There is no file {name or '(empty)'}: give an existing file, a URL, or s3://bucket/key."
+        "no_such_file",
+        f"There is no file {shown_url(name) or '(empty)'}: give an existing file, a URL, or s3://bucket/key.",
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from narralytica_ingest.cli.contacts import contact_facts
 from narralytica_ingest.cli.describe import (
     detail_text,
     is_deferred,
@@ -15,6 +16,7 @@ from narralytica_ingest.cli.describe import (
 )
 from narralytica_ingest.cli.families import children_text
 from narralytica_ingest.cli.terminal import age, moment, seconds, size, text
+from narralytica_ingest.redaction import shown_url
 from narralytica_ingest.store.database import Row
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def record_screen(record: Row, *, ui: str | None, up_is_running: bool, max_attem
         parts += [_heading("Playlist"), *_lines(_playlist_facts(job, record["children"]))]
     if video is not None:
         parts += [_title("Video", video["video_id"], video["status"]), *_lines(_video_facts(video, job, ui))]
+        parts += _lines(contact_facts(record["contacts"]))
     if metadata is not None:
         parts += [_heading("Metadata"), *_lines(_metadata_facts(metadata))]
     if files:
@@ -124,7 +127,7 @@ def _playlist_facts(job: Row, children: Row) -> Facts:
     yield "listed", f"{playlist['videos']} videos{_left_out(job)}", ""
     yield "jobs", children_text(children), "bold"
     for failed in children["failures"]:
-        name = failed["title"] or failed["source_url"]
+        name = failed["title"] or shown_url(failed["source_url"])
         yield "failed", f"{name}: {failed['error_code']} (job {failed['job_id']})", "red"
     unnamed = children["failed"] - len(children["failures"])
     yield "", f"and {unnamed} more that failed" if unnamed > 0 else None, "red"
@@ -149,7 +152,7 @@ def _attempts(job: Row, max_attempts: int) -> str | None:
 
 
 def _video_facts(video: Row, job: Row | None, ui: str | None) -> Facts:
-    where = video["source_url"] or video["upload_ref"]
+    where = source_of(video)
     yield "source", where if job is None or where != source_of(job) else None, ""
     yield "from", video["source"], ""
     yield "ready", _moment(video["ready_at"]), ""

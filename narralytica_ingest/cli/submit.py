@@ -27,6 +27,8 @@ from narralytica_ingest.store.jobs import TERMINAL, JobRequest
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+    from narralytica_ingest.sources.upload_area import UploadArea
+
 _INT4 = 2**31 - 1
 
 
@@ -166,26 +168,29 @@ def _request(reference: Reference, request: JobRequest, uploads: dict[Path, str]
 def _upload(settings: Settings, endpoints: Endpoints, files: Sequence[Path]) -> dict[Path, str]:
     if not files:
         return {}
+    from narralytica_ingest.intake import upload_area
     from narralytica_ingest.object_store.client import make_client
 
-    client = make_client(endpoints.s3)
-    return {file: _upload_one(client, file, settings.s3_upload_bucket) for file in files}
+    client, area = make_client(endpoints.s3), upload_area(settings)
+    return {file: _upload_one(client, file, area) for file in files}
 
 
-def _upload_one(client: "S3Client", file: Path, bucket: str) -> str:
+def _upload_one(client: "S3Client", file: Path, area: "UploadArea") -> str:
     """The key holds the file's SHA-256, so a file that changes on the way must not stay under it."""
     from narralytica_ingest.media.integrity import sha256_file
+    from narralytica_ingest.object_store.media import ObjectRef
     from narralytica_ingest.object_store.uploads import upload_file, upload_key
 
     before = file.stat()
     with byte_bar(f"{file.name}: reading", before.st_size) as bar:
         sha256 = sha256_file(file, bar.reach)
+    ref = ObjectRef(area.bucket, area.inside(upload_key(sha256, file.name)))
     with byte_bar(f"{file.name}: uploading", before.st_size) as bar:
-        reference = upload_file(client, file, bucket, sha256, bar.advance)
+        reference = upload_file(client, file, ref, sha256, bar.advance)
     after = file.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         if bar.done:  # else it was there already, and right
-            client.delete_object(Bucket=bucket, Key=upload_key(sha256, file.name))
+            client.delete_object(Bucket=ref.bucket, Key=ref.key)
         raise failure("file_changed", f"{file} changed while it was uploaded: submit it again when it is complete.")
     return reference
 

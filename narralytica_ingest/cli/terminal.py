@@ -6,17 +6,18 @@ or `text`, so that it can neither move the cursor nor be taken for markup.
 
 import json
 import sys
-import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, TextIO
+
+from narralytica_ingest.redaction import shown_url, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_JOINERS = "\u200c\u200d"  # some scripts and emoji need them
+_REFERENCES = ("source_url", "upload_ref")  # columns that may hold a login or a signed URL
 _PIPE_WIDTH = 4096  # no line is wrapped or cut for a reader that is no terminal
 
 
@@ -44,9 +45,19 @@ def say(sentence: str, style: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    """JSON on standard output, in ASCII, times in UTC."""
-    sys.stdout.write(json.dumps(value, indent=2, default=_plain) + "\n")
+    """JSON on standard output, in ASCII, times in UTC. References to sources have nothing in them that opens these."""
+    sys.stdout.write(json.dumps(_shown(value), indent=2, default=_plain) + "\n")
     sys.stdout.flush()
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _shown_field(name, each) for name, each in value.items()}
+    return [_shown(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _shown_field(name: str, value: Any) -> Any:
+    return shown_url(value) if name in _REFERENCES and isinstance(value, str) else _shown(value)
 
 
 def _plain(value: object) -> str:
@@ -67,15 +78,7 @@ def text(value: object, style: str = "") -> "Text":
 
 def clean(value: str) -> str:
     """The text on one line, with whatever a terminal might obey (or hide) written out as an escape."""
-    return " ".join("".join(_visible(character) for character in value).split())
-
-
-def _visible(character: str) -> str:
-    if character.isspace():
-        return " "
-    if character in _JOINERS or unicodedata.category(character) not in _UNSAFE:
-        return character
-    return character.encode("unicode_escape", "surrogatepass").decode()
+    return visible(value)
 
 
 def size(count: float) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from narralytica_ingest.config import Settings
 from narralytica_ingest.engine.classify import classify, early_end
@@ -24,6 +24,9 @@ from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.store import leases, outcomes, pauses
 from narralytica_ingest.store.database import Connection, Database, Row
 from narralytica_ingest.store.leases import Dispatch, Lease, LeaseLost, NothingToDo
+
+if TYPE_CHECKING:
+    from narralytica_ingest.media.tools import MediaTools
 
 T = TypeVar("T")
 
@@ -72,6 +75,15 @@ class RunSession:
     def scratch(self) -> Path:
         """The run's own folder for files on their way; gone when the run ends."""
         return self._files.scratch
+
+    @property
+    def media_tools(self) -> "MediaTools":
+        """ffmpeg and ffprobe, as the settings want them. Raises IngestError `tool_not_found` (local)."""
+        from narralytica_ingest.media.tools import find_tools  # a sensor's tick does not need them
+
+        wanted = self.settings
+        programs = wanted.ffmpeg, wanted.ffprobe
+        return find_tools(*programs, wanted.media_timeout_seconds, wanted.sandbox, wanted.max_duration_seconds)
 
     def take(self, video_ids: Collection[str]) -> dict[str, Lease]:
         """The leases on these videos, taken at the first call. Videos at work elsewhere are missing from the answer.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from narralytica_ingest.endpoints import S3Endpoint
 from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.redaction import shown_url
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,6 +47,7 @@ def explained(what: str) -> Iterator[None]:
     from boto3.exceptions import Boto3Error, S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
 
+    what = shown_url(what)  # it may name an upload, whose name others chose
     try:
         yield
     except ClientError as error:

@@ -15,16 +15,15 @@ if TYPE_CHECKING:
 
 
 def upload_key(sha256: str, name: str) -> str:
-    """The key of a local file; its name is kept readable and harmless."""
+    """The key of a local file, below the upload area's prefix; its name is kept readable and harmless."""
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[-100:] or "file"
     return f"sha256/{sha256}/{safe}"
 
 
-def upload_file(client: "S3Client", path: Path, bucket: str, sha256: str, on_bytes: OnBytes | None = None) -> str:
-    """Streams a local file to the upload area unless it is there, and returns its reference, `s3://bucket/key`."""
+def upload_file(client: "S3Client", path: Path, ref: ObjectRef, sha256: str, on_bytes: OnBytes | None = None) -> str:
+    """Streams a local file to `ref` unless it is there, and returns that as `s3://bucket/key`."""
     from boto3.s3.transfer import TransferConfig
 
-    ref = ObjectRef(bucket, upload_key(sha256, path.name))
     if not is_stored(client, ref, path.stat().st_size, sha256):
         with explained(f"uploading {path.name}"):
             client.upload_file(

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from narralytica_ingest.config import Settings, load_settings
+from narralytica_ingest.egress import Contact
 from narralytica_ingest.engine.run_session import RunSession
 from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.intake import upload_area
 from narralytica_ingest.io_managers.values import LocalFile, NewMedia
 from narralytica_ingest.object_store import media as objects
 from narralytica_ingest.object_store.media import ObjectRef
@@ -23,7 +25,7 @@ from narralytica_ingest.resources.media_store import MediaStore
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, ListedVideo, Listing, SideFile
 from narralytica_ingest.sources.formats import refuse_too_long
 from narralytica_ingest.sources.identity import identify_url, only_video
-from narralytica_ingest.store import aliases, playlists
+from narralytica_ingest.store import aliases, contacts, playlists
 from narralytica_ingest.store.database import Row, clock
 from narralytica_ingest.store.playlists import Child
 
@@ -72,7 +74,8 @@ class Fetcher:
     # ---- uploads -------------------------------------------------------------------------------------------------
 
     def _upload(self, video: Row) -> LocalFile:
-        bucket, key = video["upload_ref"].removeprefix("s3://").split("/", 1)
+        area = upload_area(self.settings)  # looked at again: rows and settings change between the claim and here
+        bucket, key = area.locate(video["upload_ref"])
         ref = ObjectRef(bucket, key, video["upload_version"])
         total = objects.stat(self.store.client, ref).size_bytes
         if total > self.settings.max_bytes:
@@ -96,12 +99,8 @@ class Fetcher:
 
         patiently(read, log.warning)
         file = self._original(path, copy_from=ref, max_duration=self.settings.max_duration_seconds)
-        if (
-            video["video_id"].startswith("upload-")
-            and key.startswith("sha256/")
-            and bucket == self.settings.s3_upload_bucket
-        ):
-            claimed = key.split("/")[1]
+        if video["video_id"].startswith("upload-") and area.place(key).startswith("sha256/"):
+            claimed = area.place(key).split("/")[1]
             if claimed != file.sha256:
                 raise failure(
                     "upload_checksum_differs",
@@ -118,6 +117,7 @@ class Fetcher:
             progress=lambda now: self.session.progress("fetch", now.bytes, now.total, now.rate, now.eta),
             alias=lambda alias: self._learn(video, alias),
             reserve=self.session.reserve_disk,
+            contacted=lambda found: self._note(video["video_id"], found),
         )
         folder = self.session.partial_folder(video["video_id"])
         fetched = fetch_url(video["source_url"], folder, options, events)
@@ -125,14 +125,22 @@ class Fetcher:
             self._expand(video, fetched)
         return fetched
 
+    def _note(self, video_id: str, found: Sequence[Contact]) -> None:
+        """Whom the run contacted. It is told at the end, perhaps of a failure, which this must not replace."""
+        job = None if self.session.run.is_copy else self.session.run.dispatch
+        try:
+            lease = self.session.lease(video_id)
+            with self.session.database.transaction() as connection:
+                contacts.record(connection, lease, self.session.run.run_id, job.job_id if job else None, found)
+        except Exception as error:
+            log.warning("whom the fetch contacted is not written down: %s", type(error).__name__)
+
     def _one_file(self, fetched: Fetched) -> Path:
         from narralytica_ingest.media.remux import join_streams
-        from narralytica_ingest.media.tools import find_tools
 
         if fetched.byte_exact:
             return fetched.parts[0]
-        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
-        return join_streams(fetched.parts, self.session.scratch, tools)
+        return join_streams(fetched.parts, self.session.scratch, self.session.media_tools)
 
     def _expand(self, video: Row, listing: Listing) -> NoReturn:
         """The run's job becomes the parent of one job for each video; the video that it was taken for goes."""
@@ -168,9 +176,8 @@ class Fetcher:
         from narralytica_ingest.media.findings import judge
         from narralytica_ingest.media.integrity import inspect, sha256_file
         from narralytica_ingest.media.probe import probe
-        from narralytica_ingest.media.tools import find_tools
 
-        tools = find_tools(self.settings.ffmpeg, self.settings.ffprobe, self.settings.media_timeout_seconds)
+        tools = self.session.media_tools
         measured = probe(path, tools, audio_needed=True)
         refuse_too_long(measured.duration_seconds, max_duration)  # many sources do not say it beforehand
         findings = judge(inspect(path, measured, tools), self.settings.finding_verdicts)

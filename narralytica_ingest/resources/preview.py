@@ -39,10 +39,8 @@ def _preview(
 ) -> bytes | None:
     # Imported here, so that a sensor's tick does not load them.
     from narralytica_ingest.media.preview import preview_of_thumbnail, preview_of_video
-    from narralytica_ingest.media.tools import find_tools
 
-    settings = session.settings
-    tools = find_tools(settings.ffmpeg, settings.ffprobe, settings.media_timeout_seconds)
+    tools = session.media_tools
     if thumbnail is not None:
         path = thumbnail.open_local() if isinstance(thumbnail, StoredMedia) else thumbnail.path
         return preview_of_thumbnail(path, session.scratch, tools, INLINE_BYTES)

@@ -18,7 +18,7 @@ from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.recovery.partitions import drop_orphans
 from narralytica_ingest.sensors import dead_runs
 from narralytica_ingest.sensors.upkeep_memory import Memory
-from narralytica_ingest.store import outcomes
+from narralytica_ingest.store import contacts, outcomes
 from narralytica_ingest.store import upkeep as table
 from narralytica_ingest.store.database import Database, clock
 from narralytica_ingest.store.leases import Dispatch
@@ -69,6 +69,7 @@ class _Look:
     def at_everything(self) -> list[str]:
         with self.database.transaction() as connection:
             self.memory.look(clock(connection))
+            contacts.forget_old(connection)
         said = self._requeue_silent_jobs() + self._end_jobs_of_ended_runs()
         with self.database.transaction() as connection:
             alive = table.leased_runs(connection)

@@ -76,13 +76,21 @@ def load_checkpoint(path: Path) -> Checkpoint | None:
         file, written = values["file"], values["written"]
         return Checkpoint(
             source=str(values["source"]),
-            file=None if file is None else RemoteFile(**file),
+            file=None if file is None else _remote_file(file),
             boot=values["boot"],
             written=None if written is None else _mark(written),
             synced=_mark(values["synced"]),
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+
+
+def _remote_file(values: dict[str, Any]) -> RemoteFile:
+    file = RemoteFile(**values)
+    length = 0 if file.length is None else file.length
+    if not all(isinstance(each, str | None) for each in (file.etag, file.last_modified)) or type(length) is not int:
+        raise ValueError("not a remote file")
+    return file
 
 
 def _mark(values: dict[str, Any]) -> Mark:

@@ -18,6 +18,7 @@ Format = Mapping[str, Any]
 
 USUAL_CHOICE = "bv*+ba/b"  # the best picture with the best sound, else the best file that holds both
 _UNKNOWN = -1  # yt-dlp's preference of a sound of which nothing is known
+_MOST = 2**53  # what counts as a number: no size or rate comes near it, and the product of two is finite
 _NAMES_A_SOUND = re.compile(r"\[\s*(?:language|format_id|format_note|language_preference)\b")
 _DUBBED = re.compile(r"\bdub(?:s|bed|bing)?\b|\bauto.?translated\b", re.IGNORECASE)
 _DESCRIBED = re.compile(
@@ -158,21 +159,26 @@ def _is_described(each: Format) -> bool:
     return (
         _content(each).startswith("descriptive")
         or str(each.get("language") or "").endswith("-desc")
-        or (each.get("language_preference") or 0) <= -10
+        or (_stated_preference(each) or 0) <= -10
         or bool(_DESCRIBED.search(_note(each)))
     )
 
 
 def _preference(each: Format) -> float:
     """How sure it is that the sound is the original: higher is surer."""
-    stated = each.get("language_preference")
+    stated = _stated_preference(each)
     named_original = each.get("language") and re.search(r"\boriginal\b", _note(each), re.IGNORECASE)
     if _content(each) == "original" or named_original:  # without a language the note speaks of the file
         return max(10, stated or 0)
     if stated is not None:
-        return float(stated)
+        return stated
     alternate = each.get("source_preference") == -2 and each.get("vcodec") == "none"
     return _UNKNOWN - 1 if alternate and "m3u8" in str(each.get("protocol")) else _UNKNOWN
+
+
+def _stated_preference(each: Format) -> float | None:
+    stated = each.get("language_preference")
+    return stated if isinstance(stated, int | float) and -_MOST < stated < _MOST else None
 
 
 def _content(each: Format) -> str:
@@ -190,4 +196,4 @@ def _exact_size(each: Format) -> int | None:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < _MOST

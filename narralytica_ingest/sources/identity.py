@@ -17,6 +17,7 @@ from narralytica_ingest.sources.sites import SAFE_ID, TRACKING, known_site, uniq
 
 MAX_URL_LENGTH = 8192
 _ID_LENGTH = 32  # hex digits: 128 bits of a SHA-256
+_LONGEST_SOURCE = 90  # with an id of at most 100 characters it makes a video's name, which has at most 200
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}(?![A-Za-z0-9_-])")
 _YOUTUBE_VIDEO = re.compile(r"youtube-([A-Za-z0-9_-]{11})")
 _YOUTUBE_HOSTS = ("youtube.com", "youtube-nocookie.com", "youtubekids.com", "youtubeeducation.com")
@@ -27,7 +28,7 @@ _YOUTUBE_CHANNEL_PATHS = {"channel", "c", "user"}
 _YOUTUBE_TABS = {"videos", "shorts", "streams", "live", "featured", "podcasts", "releases", "playlists", "courses"}
 _YOUTUBE_WRAPPERS = {"attribution_link": "u", "m": "continue", "signin": "next"}  # path: the parameter that counts
 _VIMEO_PATH = re.compile(
-    r"/(?:(?:channels/[^/]+|groups/[^/]+/videos|(?:album|showcase)/\d+/video|video)/)?(?P<id>\d{5,})(?:/(?P<key>[0-9a-f]{6,}))?/?"
+    r"/(?:(?:channels/[^/]+|groups/[^/]+/videos|(?:album|showcase)/\d+/video|video)/)?(?P<id>\d{5,20})(?:/(?P<key>[0-9a-f]{6,}))?/?"
 )
 _OWN_UPLOAD_KEY = re.compile(r"sha256/(?P<sha256>[0-9a-f]{64})/[^/]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,7 +53,7 @@ class Identity:
 def identify_url(url: str) -> Identity:
     """The video (or the playlist) that an http(s) URL means. Where several URLs are one video, this may not know it.
 
-    Raises IngestError, both permanent: `unsupported_scheme`, `invalid_url`.
+    Raises IngestError, both permanent: `blocked_scheme`, `invalid_url`.
     """
     parts = _split(url)
     host = parts.hostname or ""
@@ -65,15 +66,17 @@ def identify_url(url: str) -> Identity:
     return found or _web(parts, host)
 
 
-def identify_upload(ref: str, version: str, upload_bucket: str) -> Identity:
+def identify_upload(ref: str, version: str, upload_bucket: str, upload_prefix: str = "") -> Identity:
     """The video that an `s3://bucket/key` reference means; `version` is the object's version id or its ETag.
 
-    Keys that `submit FILE` made (`sha256/<64 hex>/<file name>` in `upload_bucket`) carry the content's hash, which is
-    then the identity. Any other object is its bucket, key and version, so an overwritten key is a new video. Raises
-    IngestError `invalid_upload_ref` (permanent).
+    Keys that `submit FILE` made (`sha256/<64 hex>/<file name>` in `upload_bucket`, below `upload_prefix` if there is
+    one) carry the content's hash, which is then the identity. Any other object is its bucket, key and version, so an
+    overwritten key is a new video. Raises IngestError `invalid_upload_ref` (permanent).
     """
     bucket, key = parse_upload_ref(ref)
-    own = _OWN_UPLOAD_KEY.fullmatch(key) if bucket == upload_bucket else None
+    place = key.removeprefix(f"{upload_prefix}/") if upload_prefix else key
+    within = bucket == upload_bucket and (not upload_prefix or place != key)
+    own = _OWN_UPLOAD_KEY.fullmatch(place) if within else None
     source_id = own["sha256"][:_ID_LENGTH] if own else _digest("\0".join((bucket, key, version.strip('"'))))
     return Identity(f"upload-{source_id}", "upload", source_id, None, f"s3://{bucket}/{key}", "")
 
@@ -126,7 +129,7 @@ def only_video(video_id: str, url: str, alias: str) -> str | None:
 
 
 def _source_of(extractor: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", extractor.lower()) or "site"
+    return re.sub(r"[^a-z0-9]", "", extractor.lower())[:_LONGEST_SOURCE] or "site"
 
 
 def _split(url: str) -> SplitResult:
@@ -134,19 +137,19 @@ def _split(url: str) -> SplitResult:
     text = _without_place(url.strip())
     scheme = text.partition(":")[0].lower()
     if scheme == "s3":
-        raise failure("unsupported_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url.")
+        raise failure("blocked_scheme", "An s3:// reference is an upload: put it into upload_ref, not source_url.")
     if scheme not in _DEFAULT_PORTS or ":" not in text:
         raise failure(
-            "unsupported_scheme",
+            "blocked_scheme",
             "The source must be an http, https or s3 URL; for a local file use `narralytica-ingest submit FILE`.",
         )
-    if len(text) > MAX_URL_LENGTH or re.search(r"[\x00-\x20\x7f\\]", text) or not _encodable(text):
+    if len(text) > MAX_URL_LENGTH or re.search(r"[\x00-\x20\x7f\\\s]", text) or not _encodable(text):
         raise _invalid_url()
     try:
         parts = urlsplit(text)
         port = parts.port
         host = (parts.hostname or "").rstrip(".")
-        host = host if ":" in host else host.encode("idna").decode()
+        host = host if ":" in host else host.encode("idna").decode().rstrip(".")  # there are other full stops than `.`
     except (ValueError, UnicodeError):
         raise _invalid_url() from None
     if not host or not re.fullmatch(r"[a-z0-9._:%-]+", host) or parts.netloc.count("@") > 1:
@@ -210,10 +213,13 @@ def _youtube_channel(segments: list[str]) -> Identity | None:
 
 def _youtube_wrapped(target: str) -> Identity | None:
     """The video of a link that leads on to one, as mails and consent pages have them; one layer, not any number."""
-    inner = urljoin("https://www.youtube.com/", target)
-    if any(f"/{wrapper}?" in inner for wrapper in _YOUTUBE_WRAPPERS):
+    try:
+        inner = urljoin("https://www.youtube.com/", target)
+        if any(f"/{wrapper}?" in inner for wrapper in _YOUTUBE_WRAPPERS):
+            return None
+        found = identify_url(inner)
+    except (ValueError, IngestError):  # it leads nowhere: the link is a page like any other
         return None
-    found = identify_url(inner)
     return found if found.source == "youtube" else None
 
 

@@ -28,7 +28,9 @@ class RemoteFile:
         """From a response's status and headers (a mapping whose `get` ignores case)."""
         span = _span(headers) if status == 206 else None
         length = headers.get("Content-Length") if status != 206 else span[2] if span else None
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), int(length) if _is_count(length) else None)
+        # An empty validator is the same for all files, and proves nothing.
+        etag, changed = ((headers.get(name) or "").strip() or None for name in ("ETag", "Last-Modified"))
+        return cls(etag, changed, int(length) if _is_count(length) else None)
 
     @property
     def validator(self) -> str | None:
@@ -110,8 +112,8 @@ def retry_after(value: str | None, now: datetime | None = None) -> datetime | No
     now = now or datetime.now(UTC)
     if value is None:
         return None
-    if _is_count(value.strip()):
-        return now + timedelta(seconds=min(int(value), 86_400))
+    if _is_count(seconds := value.strip()):
+        return now + timedelta(seconds=min(int(seconds), 86_400))
     try:
         when = parsedate_to_datetime(value)
         when = (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC)

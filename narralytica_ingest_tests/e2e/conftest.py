@@ -34,8 +34,10 @@ def youtube(source: SourceServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, youtube: FakeYoutube) -> Iterator[Running]:
-    """The running stack; each test brings sources of its own."""
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, youtube: FakeYoutube, other_host: SourceServer
+) -> Iterator[Running]:
+    """The running stack; each test brings sources of its own, at the hosts that were there before it."""
     with running_stack(
         tmp_path_factory.mktemp("stack"), workers=2, lease_seconds=6.0, heartbeat_seconds=1.0, retry_base_seconds=1.0
     ) as running:

@@ -60,7 +60,7 @@ def test_up_ingests_prints_and_ends_and_a_second_up_finds_its_state_again(tmp_pa
     assert first.returncode == 0
     assert [record["job"]["outcome"] for record in records] == ["ingested", "ingested"]
     assert [record["job"]["source_url"] for record in records] == [None, source.url("/page.html")]
-    assert set(records[0]) == {"job", "video", "media_files", "metadata"}
+    assert set(records[0]) == {"job", "video", "media_files", "metadata", "contacts"}
     assert left_behind(home) == []
     with hold(Settings(home=home), s3=False) as endpoints:
         runs = Database(endpoints.postgres_url).all("SELECT status FROM dagster.runs")
@@ -72,7 +72,7 @@ def test_up_ingests_prints_and_ends_and_a_second_up_finds_its_state_again(tmp_pa
     assert second.returncode == 1
     assert [record["job"]["outcome"] for record in again] == ["deduplicated", "deduplicated", None]
     assert (again[2]["job"]["error_code"], again[2]["video"], again[2]["media_files"]) == (
-        "unsupported_scheme",
+        "blocked_scheme",
         None,
         [],
     )

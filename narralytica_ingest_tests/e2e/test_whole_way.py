@@ -101,7 +101,7 @@ def test_bad_input_fails_with_a_class_a_code_and_advice_while_a_good_job_beside_
     good_url, sha256 = unique(source, "/good.mp4", b"good")
     good = stack.insert(source_url=good_url)
     bad = {
-        "unsupported_scheme": stack.insert(source_url="ftp://host/clip.mp4"),
+        "blocked_scheme": stack.insert(source_url="ftp://host/clip.mp4"),
         "invalid_url": stack.insert(source_url="http://"),
         "not_media": stack.insert(source_url=source.url("/garbage.mp4")),
         "upload_missing": stack.insert(upload_ref=f"s3://{stack.settings.s3_upload_bucket}/nothing.mp4"),

@@ -122,12 +122,12 @@ def test_submit_answers_a_known_video_at_once_and_prints_records_in_the_order_gi
         connection.execute("UPDATE videos SET status = 'ready', generation = 1 WHERE video_id = %s", (known,))
     said = cli("submit", "https://example.com/new.mp4", "HTTPS://EXAMPLE.com/known.mp4", "file:///x.mp4", "--json")
     assert said.code == 0
-    assert [set(record) for record in said.json] == [{"job", "video", "media_files", "metadata"}] * 3
+    assert [set(record) for record in said.json] == [{"job", "video", "media_files", "metadata", "contacts"}] * 3
     jobs = [record["job"] for record in said.json]
     assert [(job["status"], job["outcome"], job["error_code"]) for job in jobs] == [
         ("queued", None, None),
         ("succeeded", "deduplicated", None),
-        ("failed", None, "unsupported_scheme"),
+        ("failed", None, "blocked_scheme"),
     ]
     assert said.json[2]["video"] is None
     assert said.json[2]["media_files"] == []
@@ -216,7 +216,7 @@ def test_show_explains_a_failure_and_obeys_no_control_characters(settings: Setti
     assert said.code == 0
     for expected in (
         "failed",
-        "permanent / unsupported_scheme",
+        "permanent / blocked_scheme",
         job["error_message"],
         f"retry {job['job_id']}",
         "\\x1b[2J",
@@ -447,8 +447,8 @@ def test_doctor_tries_every_part_and_says_how_to_mend_a_bad_one(
     good = cli("doctor", "--json")
     assert good.code == 0, good.out
     names = [check["name"] for check in good.json["checks"]]
-    machine = ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "yt-dlp"]
-    assert names == [*machine, "deno", "cookies", "proxy", "PO tokens", "impersonate", "disk", "claims", "up"]
+    machine = ["Postgres", "S3", "broker", "ffmpeg", "ffprobe", "sandbox", "yt-dlp"]
+    assert names == [*machine, "egress", "deno", "cookies", "proxy", "PO tokens", "impersonate", "disk", "claims", "up"]
     monkeypatch.setenv("NARRALYTICA_S3_BUCKET", "no-such-bucket")
     monkeypatch.setenv("NARRALYTICA_FFMPEG", "/no/such/ffmpeg")
     bad = cli("doctor", "--json")

@@ -47,9 +47,16 @@ def proxies(**urls: str) -> dict[str, Any]:
 
 
 def test_what_is_not_configured_is_not_tried() -> None:
-    assert {name: look() for name, look in source_checks(Settings()) if name != "deno"} == dict.fromkeys(
-        ("cookies", "proxy", "PO tokens", "impersonate"), NOT_CONFIGURED
-    )
+    tried = {name: look() for name, look in source_checks(Settings()) if name not in ("egress", "deno")}
+    assert tried == dict.fromkeys(("cookies", "proxy", "PO tokens", "impersonate"), NOT_CONFIGURED)
+
+
+def test_the_guard_is_tried_and_what_the_settings_open_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said({}, "egress") == "public addresses, ports 80, 443"
+    opened = {"egress_allow": "lab:8080", "egress_ports": "443", "denied_extractors": "generic"}
+    assert said(opened, "egress") == "public addresses, ports 443; exceptions lab 8080; denied extractors generic"
+    monkeypatch.setattr("narralytica_ingest.egress.judge.judge", lambda *_: None)
+    assert said({}, "egress").startswith("BAD the guard did not refuse an address of this machine")
 
 
 def test_the_javascript_runtime_runs_javascript(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from yt_dlp.extractor.common import InfoExtractor
 
+from narralytica_ingest.egress import EgressPolicy
 from narralytica_ingest.failures import FailureClass, IngestError
 from narralytica_ingest.media.integrity import packet_hashes, sha256_file
 from narralytica_ingest.media.probe import probe
@@ -21,10 +22,11 @@ from narralytica_ingest.media.remux import join_streams
 from narralytica_ingest.media.run import run_tool
 from narralytica_ingest.media.tools import MediaTools
 from narralytica_ingest.sources import ytdlp
-from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, Progress
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer
+from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
 SWAPPED = CLIP[:-1000] + bytes(1000)  # same size, other content
@@ -41,7 +43,7 @@ def fetch(url: str, folder: Path, reports: list[Progress] | None = None, **optio
     fetched = fetch_url(
         url,
         folder,
-        FetchOptions(**options),
+        lab_options(**options),
         FetchEvents((reports if reports is not None else []).append, aliases.append),
     )
     assert isinstance(fetched, Fetched)
@@ -273,7 +275,8 @@ def test_a_page_without_a_video_is_an_unsupported_url(server: SourceServer, tmp_
 
 def test_a_host_that_is_not_there_is_a_lost_connection(tmp_path: Path) -> None:
     with pytest.raises(IngestError) as raised:
-        fetch("http://127.0.0.1:9/clip.mp4", tmp_path, retries=0)
+        open_one = EgressPolicy(allow=frozenset({("127.0.0.1", 9)}))
+        fetch("http://127.0.0.1:9/clip.mp4", tmp_path, retries=0, egress=open_one)
     assert (raised.value.failure_class, raised.value.code) == (FailureClass.TRANSIENT, "connection_lost")
 
 
@@ -308,8 +311,8 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
     class Knowing(Downloader):
-        def __init__(self, parameters: dict[str, Any]) -> None:
-            super().__init__(parameters)
+        def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
+            super().__init__(parameters, exits)
             self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
             self.add_info_extractor(SiteIE())
 
@@ -325,7 +328,7 @@ def test_the_name_that_extraction_reveals_is_told_before_any_media_byte(
     fetched = fetch_url(
         f"{site}/{UNIQUE_ID}",
         tmp_path,
-        FetchOptions(),
+        lab_options(),
         FetchEvents(alias=lambda alias: told.append((alias, server.requests["/clip.mp4"]))),
     )
     assert isinstance(fetched, Fetched)
@@ -342,7 +345,7 @@ def test_what_on_alias_raises_comes_out_unchanged_and_nothing_is_fetched(
         raise refusal
 
     with pytest.raises(type(refusal)) as raised:
-        fetch_url(f"{site}/{UNIQUE_ID}", tmp_path, FetchOptions(), FetchEvents(alias=refuse))
+        fetch_url(f"{site}/{UNIQUE_ID}", tmp_path, lab_options(), FetchEvents(alias=refuse))
     assert raised.value is refusal
     assert not server.requests["/clip.mp4"]
 
@@ -374,7 +377,7 @@ def test_what_progress_raises_comes_out_unchanged(
         raise interrupt
 
     with pytest.raises(type(interrupt)) as raised:
-        fetch_url(server.url(path), tmp_path, FetchOptions(), FetchEvents(stop))
+        fetch_url(server.url(path), tmp_path, lab_options(), FetchEvents(stop))
     assert raised.value is interrupt
 
 

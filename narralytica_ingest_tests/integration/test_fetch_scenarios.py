@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,7 +34,8 @@ from narralytica_ingest.store.database import Database, Row, as_jsonb
 from narralytica_ingest.store.leases import Dispatch
 from narralytica_ingest_tests.fake_youtube import FakeYoutube, in_this_process, make_material
 from narralytica_ingest_tests.scenarios import SCENARIOS, Expands, Fails, Published, Scenario, Web
-from narralytica_ingest_tests.source_server import SourceServer
+from narralytica_ingest_tests.source_server import SourceServer, opened_to
+from narralytica_ingest_tests.source_server.exceptions import SETTING
 
 CERTIFICATE = Path(__file__).parents[1] / "source_server" / "self_signed.pem"
 
@@ -50,6 +52,7 @@ def web(streams: Path, material: Path, tmp_path: Path) -> Iterator[Web]:
         SourceServer(streams) as server,
         SourceServer(certificate=CERTIFICATE) as secure,
         in_this_process(server.url("")),
+        opened_to("127.0.0.1", 9),  # where nobody listens
     ):
         yield Web(server, secure, FakeYoutube(server, material), streams, tmp_path / "web")
 
@@ -58,7 +61,8 @@ def web(streams: Path, material: Path, tmp_path: Path) -> Iterator[Web]:
 def test_what_the_source_does_has_its_outcome(
     scenario: Scenario, web: Web, settings: Settings, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = Worker(settings.model_copy(update=dict(scenario.settings)), endpoints)
+    lab = {"egress_allow": os.environ[SETTING]}  # the servers began after the settings were read
+    worker = Worker(settings.model_copy(update=lab | dict(scenario.settings)), endpoints)
     if scenario.stall_seconds is not None:
         impatient = partial(with_patience, scenario.stall_seconds)
         monkeypatch.setattr("narralytica_ingest.resources.fetcher.fetch_options", impatient)
@@ -147,6 +151,8 @@ def check_published(worker: Worker, web: Web, job_id: Any, wanted: Published) ->
         assert original["sha256"] == hashlib.sha256(wanted.file).hexdigest()
     if wanted.tracks is not None:
         check_tracks(worker.body(original), wanted.tracks(web), web.folder)
+    contacted = worker.database.all("SELECT host, bytes_received FROM hosts_contacted WHERE job_id = %s", (job_id,))
+    assert sum(row["bytes_received"] for row in contacted if row["host"] in ("127.0.0.1", "localhost")) > 1000
     info = json.loads(worker.body(next(each for each in files if each["kind"] == "source_info")))
     assert {name: info.get(name) for name in wanted.info} == wanted.info
     if wanted.beside is not None:

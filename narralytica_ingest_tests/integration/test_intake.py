@@ -31,19 +31,23 @@ def job(database: Database, job_id: UUID) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("values", "code"),
     [
-        ({"source_url": "ftp://host/clip.mp4"}, "unsupported_scheme"),
+        ({"source_url": "ftp://host/clip.mp4"}, "blocked_scheme"),
         ({"source_url": "http://[bad"}, "invalid_url"),
         ({"upload_ref": "nothing"}, "invalid_upload_ref"),
         ({"upload_ref": "s3://narralytica-uploads/nothing.mp4"}, "upload_missing"),
-        ({"upload_ref": "s3://no-such-bucket/clip.mp4"}, "upload_missing"),
-        ({"upload_ref": "s3://narralytica-uploads/../x"}, "invalid_upload_ref"),
+        ({"upload_ref": "s3://no-such-bucket/clip.mp4"}, "upload_not_allowed"),
+        ({"upload_ref": "s3://narralytica-uploads/../x"}, "upload_not_allowed"),
+        ({"upload_ref": f"s3://narralytica-uploads/{'k' * 1025}"}, "invalid_upload_ref"),
         ({"source_url": f"http://{LONG_HOST}/clip.mp4"}, "invalid_url"),
         ({"source_url": "http://host/", "options": '{"max_height": "abc"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"force": "yes"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"colour": "red"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"format": ""}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": f'{{"format": "{"b" * 201}"}}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"format": "best[title~=(a+)+$]"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"max_duration_seconds": 0}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"max_duration_seconds": 1e309}'}, "invalid_options"),
+        ({"source_url": "http://host/", "options": '{"max_bytes": 1e300}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"max_duration_seconds": "60"}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"max_bytes": 1.5}'}, "invalid_options"),
         ({"source_url": "http://host/", "options": '{"playlist_limit": true}'}, "invalid_options"),
@@ -95,7 +99,7 @@ def test_an_object_store_that_hangs_delays_only_the_jobs_that_need_it(
     settings: Settings, endpoints: Endpoints, database: Database
 ) -> None:
     away = replace(endpoints, s3=replace(endpoints.s3, url="http://127.0.0.1:1"))
-    uploads = [insert(database, upload_ref=f"s3://bucket/{number}", priority=9) for number in range(5)]
+    uploads = [insert(database, upload_ref=f"s3://narralytica-uploads/{number}", priority=9) for number in range(5)]
     page = insert(database, source_url="http://host/page")
     started = time.monotonic()
     Intake(settings, away).admit()

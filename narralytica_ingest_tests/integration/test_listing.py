@@ -12,8 +12,9 @@ from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchOptions, ListedVideo, Listing
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
+from narralytica_ingest.sources.ytdlp.exits import Exits
 from narralytica_ingest.sources.ytdlp.options import parameters
-from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
+from narralytica_ingest_tests.source_server import SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
 Info = dict[str, Any]
@@ -102,8 +103,8 @@ def server() -> Iterator[SourceServer]:
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
     class Knowing(Downloader):
-        def __init__(self, parameters: Info) -> None:
-            super().__init__(parameters)
+        def __init__(self, parameters: Info, exits: Exits) -> None:
+            super().__init__(parameters, exits)
             known = {"Video": VideoIE, "List": ListIE}
             self.__dict__["_ies"] = {**known, **self.__dict__["_ies"]}
             for extractor in known.values():
@@ -117,7 +118,7 @@ def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def listed(url: str, folder: Path, **options: Any) -> Listing:
-    found = fetch_url(url, folder, FetchOptions(**options))
+    found = fetch_url(url, folder, lab_options(**options))
     assert isinstance(found, Listing)
     assert not list(folder.iterdir()), "nothing is fetched"
     return found
@@ -166,7 +167,7 @@ def test_lists_are_followed_three_deep(site: str, tmp_path: Path) -> None:
 
 
 def test_a_list_that_goes_on_for_ever_with_the_same_video_ends(site: str, tmp_path: Path) -> None:
-    fetched = fetch_url(f"{site}/list/endless", tmp_path, FetchOptions(max_entries=20))
+    fetched = fetch_url(f"{site}/list/endless", tmp_path, lab_options(max_entries=20))
     assert isinstance(fetched, Fetched), "it holds one video, again and again"
     assert len(ListIE.asked) < 100
 
@@ -176,7 +177,7 @@ def test_entries_that_are_not_on_the_web_are_left_out(site: str, tmp_path: Path)
 
 
 def test_a_list_of_one_video_is_that_video(site: str, tmp_path: Path) -> None:
-    fetched = fetch_url(f"{site}/list/one", tmp_path, FetchOptions())
+    fetched = fetch_url(f"{site}/list/one", tmp_path, lab_options())
     assert isinstance(fetched, Fetched)
     assert fetched.parts[0].read_bytes() == CLIP
     assert fetched.info["id"] == "only"
@@ -184,7 +185,7 @@ def test_a_list_of_one_video_is_that_video(site: str, tmp_path: Path) -> None:
 
 def test_an_empty_list_holds_no_video(site: str, tmp_path: Path) -> None:
     with pytest.raises(IngestError) as raised:
-        fetch_url(f"{site}/list/none", tmp_path, FetchOptions())
+        fetch_url(f"{site}/list/none", tmp_path, lab_options())
     assert (raised.value.failure_class, raised.value.code) == (FailureClass.PERMANENT, "no_video_found")
 
 
@@ -198,7 +199,7 @@ def test_the_videos_of_a_page_are_their_media_files(server: SourceServer, tmp_pa
 def test_a_page_of_one_video_is_fetched_right_away(server: SourceServer, tmp_path: Path) -> None:
     server.add("/clip.mp4")
     page = b'<html><head><title>A page</title></head><body><video src="/clip.mp4"></video></body></html>'
-    fetched = fetch_url(server.add("/one.html", page, content_type="text/html"), tmp_path, FetchOptions())
+    fetched = fetch_url(server.add("/one.html", page, content_type="text/html"), tmp_path, lab_options())
     assert isinstance(fetched, Fetched)
     assert fetched.parts[0].read_bytes() == CLIP
     assert fetched.info["title"] == "A page"

@@ -71,7 +71,7 @@ def test_a_bare_upload_is_described_by_its_own_tags_and_name(
     command += ["-map", "0:a", "-metadata:s:a:1", *dub, "-disposition:a:0", "0", "-disposition:a:1", "default"]
     command += ["-c", "copy", str(tagged)]
     assert run_tool(command, timeout=60).returncode == 0
-    bucket, key = place.settings.s3_bucket, "uploads/my talk.mkv"
+    bucket, key = place.settings.s3_upload_bucket, "uploads/my talk.mkv"
     place.s3.put_object(Bucket=bucket, Key=key, Body=tagged.read_bytes())
     with place.database.transaction() as connection:
         request = jobs.JobRequest(upload_ref=f"s3://{bucket}/{key}", title="A hint", channel="Another hint")

@@ -11,10 +11,11 @@ from yt_dlp.extractor.common import InfoExtractor
 
 from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.sources import ytdlp
-from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, Progress, SideFile
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress, SideFile
 from narralytica_ingest.sources.ytdlp import fetch_url, side_files
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
+from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.source_server import SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nGood morning.\n"
@@ -45,8 +46,8 @@ def fetched(server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Fetches a video of which the site says this."""
 
     class Knowing(Downloader):
-        def __init__(self, parameters: dict[str, Any]) -> None:
-            super().__init__(parameters)
+        def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
+            super().__init__(parameters, exits)
             self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
             self.add_info_extractor(SiteIE())
 
@@ -54,7 +55,7 @@ def fetched(server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     def fetch(events: FetchEvents | None = None, options: dict[str, Any] = NO_RETRY, **said: Any) -> Fetched:
         monkeypatch.setattr(SiteIE, "said", {"url": server.url("/clip.mp4"), "ext": "mp4", **said}, raising=False)
-        found = fetch_url(server.url("/site/abc"), tmp_path, FetchOptions(**options), events or FetchEvents())
+        found = fetch_url(server.url("/site/abc"), tmp_path, lab_options(**options), events or FetchEvents())
         assert isinstance(found, Fetched)
         assert found.parts[0].read_bytes() == CLIP
         assert all(each.path.parent == tmp_path for each in found.side_files)

@@ -7,11 +7,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
 from narralytica_ingest import failure_codes, failure_table
+from narralytica_ingest.egress.ledger import Code
 from narralytica_ingest.engine.classify import classify
 from narralytica_ingest.failures import BY_ERRNO, CATALOGUE, POLICIES, FailureClass, Known, code_of_machine, failure
 from narralytica_ingest.sources.ytdlp import failures as verdicts
@@ -62,7 +63,7 @@ def listed() -> set[str]:
         verdicts.BY_REQUEST,
         BY_ERRNO,
     ]
-    return phrases.codes().union(*(table.values() for table in tables)) | {
+    return phrases.codes().union(get_args(Code), *(table.values() for table in tables)) | {
         each.value
         for _, tree in modules()
         for function in ast.walk(tree)

@@ -16,6 +16,7 @@ import curl_cffi.requests.exceptions as curl
 import pytest
 import yt_dlp
 from curl_cffi.const import CurlECode
+from requests.exceptions import InvalidSchema
 from yt_dlp.cookies import CookieLoadError
 from yt_dlp.extractor.common import InfoExtractor
 from yt_dlp.networking.common import Response
@@ -188,12 +189,16 @@ BY_ATTRIBUTE: list[tuple[BaseException, str]] = [
     (unsupported('Proxy "bob:secret@host" missing scheme'), "proxy_unusable"),
     (unsupported('Unsupported proxy type: "gopher"'), "proxy_unusable"),
     # ---- requests that cannot be made
-    (unsupported('Unsupported url scheme: "ftp"'), "unsupported_scheme"),
+    (unsupported('Unsupported url scheme: "ftp"'), "blocked_scheme"),
     (unsupported("Unsupported impersonate target: chrome-99"),
      "impersonation_missing"),
     (NoSupportingHandlers([], [ConnectionResetError("reset")]), "connection_lost"),
-    (RequestError("file:// URLs are disabled by default in yt-dlp for security reasons"), "unsupported_scheme"),
-    (RequestError("This request requires WebSocket support."), "unsupported_scheme"),
+    (RequestError("file:// URLs are disabled by default in yt-dlp for security reasons"), "blocked_scheme"),
+    (RequestError("This request requires WebSocket support."), "blocked_scheme"),
+    (RequestError(cause=InvalidSchema("No connection adapters were found for 'ftp://h/x'")), "blocked_scheme"),
+    (TransportError(cause=failure("blocked_address")), "blocked_address"),
+    (page(TransportError(cause=failure("blocked_port"))), "blocked_port"),
+    (second_way(TransportError(cause=failure("blocked_host")), "Unable to download JSON"), "blocked_host"),
     (RequestError('Impersonate target "chrome-1" is not available. See --list-impersonate-targets'),
      "impersonation_missing"),
     (RequestError(cause=http_client.InvalidURL("URL can't contain control characters")), "invalid_url"),
@@ -343,6 +348,7 @@ BY_WORDS: list[tuple[str, str]] = [
     ("This website is no longer supported since it has been determined to be primarily used for piracy.",
      "site_unsupported"),
     ("pycryptodomex not found. Please install", "dependency_missing"),
+    ("PhantomJS not found, Please download it from https://phantomjs.org/download.html", "site_unsupported"),
     (f"'{URL}' is not a valid URL. Set --default-search", "unsupported_url"),
     # ---- what yt-dlp's downloaders say
     ("m3u8 download detected but ffmpeg could not be found. Please install", "stream_unsupported"),
@@ -456,7 +462,7 @@ class OddIE(InfoExtractor):  # type: ignore[misc]
         ("drm", "drm_protected"),
         ("login", "login_required"),
         ("host", "invalid_url"),
-        ("scheme", "unsupported_scheme"),
+        ("scheme", "blocked_scheme"),
         ("nothing", "no_formats"),
     ],
 )

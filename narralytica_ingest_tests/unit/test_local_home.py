@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from narralytica_ingest.config import Settings
 from narralytica_ingest.endpoints import Endpoints, S3Endpoint
 from narralytica_ingest.local.environment import Ports, environment
-from narralytica_ingest.local.home import Lock, prepare_home, read_json, write_json
+from narralytica_ingest.local.home import Lock, prepare_home, read_json, socket_path, write_json
 from narralytica_ingest.local.identity import Identity, spawn
 
 ENDPOINTS = Endpoints(
@@ -75,12 +75,12 @@ def test_a_zombie_does_not_live() -> None:
 
 
 def test_the_environment_names_every_service_and_does_not_make_embedded_ones_look_given(tmp_path: Path) -> None:
-    variables = environment(Settings(home=tmp_path), ENDPOINTS, Ports(code_server=3, ui=4))
+    variables = environment(Settings(home=tmp_path), ENDPOINTS, Ports(ui=4))
     assert variables["NARRALYTICA_HOME"] == str(tmp_path)
     assert variables["DATABASE_URL"] == "postgresql://u:p@127.0.0.1:1/db"
     assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:2"
     assert variables["UI_URL"] == "http://127.0.0.1:4"
-    assert variables["DAGSTER_CODE_SERVER_PORT"] == "3"
+    assert variables["DAGSTER_CODE_SERVER_SOCKET"] == str(socket_path(tmp_path, "code-server"))
     assert "NARRALYTICA_POSTGRES_URL" not in variables
     assert "NARRALYTICA_S3_ENDPOINT_URL" not in variables
 
@@ -114,5 +114,5 @@ def test_the_environment_passes_on_settings_that_are_json(tmp_path: Path, monkey
 
 def test_ports_are_remembered(tmp_path: Path) -> None:
     assert Ports.load(tmp_path) is None
-    Ports(code_server=1, ui=2).save(tmp_path)
-    assert Ports.load(tmp_path) == Ports(code_server=1, ui=2)
+    Ports(ui=2).save(tmp_path)
+    assert Ports.load(tmp_path) == Ports(ui=2)

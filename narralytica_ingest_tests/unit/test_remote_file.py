@@ -50,3 +50,10 @@ def test_an_encoding_that_nobody_undoes_changes_nothing(encoding: str) -> None:
 def test_what_may_be_cut_unnoticed_is_refused(headers: dict[str, str]) -> None:
     with pytest.raises(IngestError, match="length_unknown"):
         require_known_end(headers)
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+def test_an_empty_validator_proves_nothing(empty: str) -> None:
+    file = RemoteFile.of(200, {"ETag": empty, "Last-Modified": empty, "Content-Length": "10"})
+    assert (file.validator, file.is_proof) == (None, False)
+    assert RemoteFile.of(200, {"ETag": '""', "Content-Length": "10"}).is_proof  # odd, and a name like any other

@@ -25,6 +25,7 @@ from narralytica_ingest_tests.integration.crash_points import lives
 from narralytica_ingest_tests.integration.crash_points.end_state import Place
 from narralytica_ingest_tests.integration.crash_points.lives import Order
 from narralytica_ingest_tests.integration.crash_points.points import Kill, Point, read_points
+from narralytica_ingest_tests.source_server.exceptions import SETTING
 
 KILLED = -9
 PROJECT = Path(narralytica_ingest.__file__).parents[1]
@@ -169,6 +170,7 @@ class Laboratory:
             "S3_ACCESS_KEY_ID": str(s3.access_key_id),
             "S3_SECRET_ACCESS_KEY": str(s3.secret_access_key),
             "S3_BUCKET": self._bucket,
+            "EGRESS_ALLOW": os.environ.get(SETTING, ""),
         }
         return {f"NARRALYTICA_{name}": value for name, value in ours.items()} | {
             "DAGSTER_HOME": str(self._home / "dagster"),

@@ -1,5 +1,6 @@
 """The steps of everybody but the runs: who inserts jobs, the sensors, the sweeper, and people at the command line."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -99,7 +100,7 @@ def unidentified(world: World) -> list[NewJob]:
 def identify(job: NewJob) -> Step:
     """One job gets its video."""
     name = (job.source_url or job.upload_ref or "").rpartition("/")[2]
-    force = job.options.get("force") is True
+    force = json.loads(job.options).get("force") is True
     hints = {"title": job.title} if job.title else {}
     return Step(
         f"identify {name}",

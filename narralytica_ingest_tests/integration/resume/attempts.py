@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from yt_dlp.extractor.common import InfoExtractor
 
-from narralytica_ingest.sources.fetching import Fetched, FetchEvents, FetchOptions, Progress
+from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest_tests.source_server import SourceServer
+from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.source_server import SourceServer, lab_options
 
 MEDIA, PAGE = "/media.mp4", "/site/video"
 SIZE = 2 << 20
@@ -44,8 +45,8 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
 
 class KnowingDownloader(Downloader):
-    def __init__(self, parameters: dict[str, Any]) -> None:
-        super().__init__(parameters)
+    def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
+        super().__init__(parameters, exits)
         self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
         self.add_info_extractor(SiteIE())
 
@@ -59,7 +60,7 @@ def serve(
 
 
 def fetch(url: str, folder: Path, reports: list[Progress] | None = None, **options: Any) -> Fetched:
-    fetched = fetch_url(url, folder, FetchOptions(**options), FetchEvents(([] if reports is None else reports).append))
+    fetched = fetch_url(url, folder, lab_options(**options), FetchEvents(([] if reports is None else reports).append))
     assert isinstance(fetched, Fetched)
     return fetched
 
@@ -75,7 +76,7 @@ def fetch_until(url: str, folder: Path, count: int, **options: Any) -> int:
             raise Stop
 
     with pytest.raises(Stop):
-        fetch_url(url, folder, FetchOptions(**options), FetchEvents(stop))
+        fetch_url(url, folder, lab_options(**options), FetchEvents(stop))
     return done
 
 

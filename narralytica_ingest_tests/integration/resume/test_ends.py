@@ -63,11 +63,11 @@ ATTEMPT = """
 import sys
 from pathlib import Path
 from narralytica_ingest.sources import ytdlp
-from narralytica_ingest.sources.fetching import FetchOptions
 from narralytica_ingest_tests.integration.resume.attempts import KnowingDownloader, SiteIE
+from narralytica_ingest_tests.source_server import lab_options
 ytdlp.Downloader = KnowingDownloader
 SiteIE.formats = ({"url": sys.argv[3], "ext": "mp4", "format_id": "1"},)
-ytdlp.fetch_url(sys.argv[1], Path(sys.argv[2]), FetchOptions())
+ytdlp.fetch_url(sys.argv[1], Path(sys.argv[2]), lab_options())
 """
 
 

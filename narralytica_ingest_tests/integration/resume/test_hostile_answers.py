@@ -11,10 +11,10 @@ from socket import socket
 import pytest
 
 from narralytica_ingest.failures import FailureClass, IngestError
-from narralytica_ingest.sources.fetching import Access, FetchEvents, FetchOptions, Progress
+from narralytica_ingest.sources.fetching import Access, FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest_tests.integration.resume.attempts import BODY, MEDIA, fetch
-from narralytica_ingest_tests.source_server import SourceServer
+from narralytica_ingest_tests.source_server import SourceServer, lab_options, opened_to
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\n"
 BROWSERS = pytest.mark.parametrize("impersonate", [None, "chrome"])
@@ -37,7 +37,8 @@ def talking(talk: Talk) -> Iterator[tuple[str, list[str]]]:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/clip.mp4", heads
+            with opened_to("127.0.0.1", server.server_address[1]):
+                yield f"http://127.0.0.1:{server.server_address[1]}/clip.mp4", heads
         finally:
             server.shutdown()
             thread.join()
@@ -113,9 +114,8 @@ def test_what_is_read_more_slowly_than_it_comes_is_not_kept_in_memory(folder: Pa
         if len(ahead) >= 50:
             raise Enough
 
-    options = FetchOptions(access=Access(impersonate="chrome"))
     with talking(pour) as (url, _), pytest.raises(Enough):
-        fetch_url(url, folder, options, FetchEvents(read_slowly))
+        fetch_url(url, folder, lab_options(access=Access(impersonate="chrome")), FetchEvents(read_slowly))
     assert max(ahead) < 16 << 20  # curl's buffers and the sockets'
 
 

@@ -25,7 +25,7 @@ from narralytica_ingest_tests.integration.resume.attempts import (
     segments,
     serve,
 )
-from narralytica_ingest_tests.source_server import SourceServer
+from narralytica_ingest_tests.source_server import SourceServer, close_to, lab_options, open_to
 
 
 def test_what_is_too_large_is_refused_before_a_byte_of_it_is_written(server: SourceServer, folder: Path) -> None:
@@ -45,7 +45,7 @@ def test_what_turns_out_to_be_too_large_on_the_way_is_given_up(server: SourceSer
 def test_the_need_for_disk_is_told_before_the_first_media_byte(server: SourceServer, folder: Path) -> None:
     told: list[tuple[int, int]] = []
     events = FetchEvents(reserve=lambda size: told.append((size, partial_size(folder))))
-    fetch_url(serve(server, BODY), folder, FetchOptions(), events)
+    fetch_url(serve(server, BODY), folder, lab_options(), events)
     assert told == [(SIZE, 0)]
 
 
@@ -56,7 +56,7 @@ def test_what_does_not_fit_is_not_fetched(server: SourceServer, folder: Path) ->
         raise refusal
 
     with pytest.raises(IngestError) as raised:
-        fetch_url(serve(server, BODY), folder, FetchOptions(), FetchEvents(reserve=refuse))
+        fetch_url(serve(server, BODY), folder, lab_options(), FetchEvents(reserve=refuse))
     assert raised.value is refusal
     assert partial_size(folder) == 0
 
@@ -100,9 +100,11 @@ class Dripping(socketserver.ThreadingTCPServer):
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._exception = open_to("127.0.0.1", self.server_address[1])
         return self
 
     def __exit__(self, *_: object) -> None:
+        close_to(self._exception)
         self.shutdown()
         self.server_close()
         self._thread.join()

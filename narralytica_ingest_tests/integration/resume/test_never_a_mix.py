@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from narralytica_ingest.failures import IngestError
-from narralytica_ingest.sources.fetching import FetchEvents, FetchOptions, Progress
+from narralytica_ingest.sources.fetching import FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest_tests.integration.resume.attempts import (
     BODY,
@@ -21,7 +21,7 @@ from narralytica_ingest_tests.integration.resume.attempts import (
     segments,
     serve,
 )
-from narralytica_ingest_tests.source_server import SourceServer
+from narralytica_ingest_tests.source_server import SourceServer, lab_options
 
 _size = st.integers(1, 400_000)
 
@@ -57,7 +57,7 @@ def test_whatever_is_cut_and_swapped_the_result_is_one_of_the_contents_in_whole(
             if stop is None:
                 assert content(fetch(url, folder, retries=0)) in wholes
                 return
-            fetch_url(url, folder, FetchOptions(), FetchEvents(stopper(stop)))
+            fetch_url(url, folder, lab_options(), FetchEvents(stopper(stop)))
         except (IngestError, Stop):
             continue
 
