@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from yt_dlp.networking.exceptions import ProxyError, TransportError
 
 from narralytica_ingest.egress import Contact, EgressPolicy, Guard, ProxyFailed, Refusal, same_host
-from narralytica_ingest.failures import IngestError, failure
+from narralytica_ingest.failures import CATALOGUE, IngestError, failure
 from narralytica_ingest.sources.fetching import FetchOptions
 
 _PORTS = {"http": 80, "https": 443}
@@ -85,7 +85,7 @@ def _origin(url: str) -> tuple[str, str, int] | None:
 
 
 def _verdict(refusal: Refusal) -> IngestError:
-    return failure(refusal.code, refusal.message)
+    return failure(refusal.code, f"{refusal.message} {CATALOGUE[refusal.code].action}")
 
 
 def refused(verdict: IngestError) -> Exception:
