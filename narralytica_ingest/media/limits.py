@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 _MEMORY = 4 << 30
 """Bytes of address space. Measured with ffmpeg 6.0: sound in three profiles 0.5 GiB, a preview of an 8K frame 0.6 GiB;
-with 32 threads, of which each reserves much that it never touches, 1.2 and 2.4 GiB, a 4K frame in five sizes 3.9 GiB (our
-own calls have at most 4 threads)."""
+with 32 threads, of which each reserves much that it never touches, 1.2 and 2.4 GiB, and a 4K frame in five sizes
+3.9 GiB (our own calls have at most 4 threads)."""
 _OPEN_FILES = 64
 _LEAST_CPU = 10.0  # seconds; so that a short call on a busy machine is not taken for a bomb
 
