@@ -30,7 +30,8 @@ class Vector:
     """`url` is the job's. `target` takes the place of ELSEWHERE everywhere; `control` does so in the harmless copy of
     the attack, which must succeed; without one there is none.
 
-    `code` is the failure's, None where the fetch must succeed all the same; `side_code` is that of the side file that
+    `code` is the failure's, None where the fetch must succeed all the same; `or_code` is what another release of
+    Python, whose parser takes the URL, makes of it; `side_code` is that of the side file that
     is then missing. `said` is what an extractor tells of the video at `/site/...`. `names` are DNS names with the
     answers they give, one set of addresses after another (the last one stays). `access` is of Access, `policy` of
     EgressPolicy, `environment` is the worker's. `needs` are addresses and ports that the fetch may turn to besides the
@@ -43,6 +44,7 @@ class Vector:
     target: str = "10.1.2.3"
     control: str | None = PUBLIC
     code: str | None = "blocked_address"
+    or_code: str | None = None
     side_code: str | None = None
     said: Mapping[str, Any] | None = None
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

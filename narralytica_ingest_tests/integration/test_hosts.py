@@ -396,7 +396,7 @@ class HostMachine(RuleBasedStateMachine):
         with self.transaction() as connection:
             connection.execute(
                 "TRUNCATE ingest_jobs, videos, video_aliases, media_files, video_metadata, hosts, publications,"
-                " claim_pauses, metadata_corrections"
+                " claim_pauses, metadata_corrections, hosts_contacted"
             )
         self.submitted: set[UUID] = set()
         self.dispatched: dict[UUID, Dispatched] = {}

@@ -170,11 +170,17 @@ def test_a_home_that_was_open_is_closed_and_a_folder_with_other_things_keeps_its
     assert {stat.S_IMODE(path.stat().st_mode) for path in shared.iterdir() if path.is_dir()} == {0o700}
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("name", ["deep" * 40, "50%", "a#b", "a,b"])
 def test_a_deep_or_odd_home_has_its_socket_in_a_folder_that_nobody_else_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    tmp_path: Path, short_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(short_folder))
     deep = tmp_path / name
     path = socket_path(deep, CODE_SERVER)
     assert path == socket_path(deep, CODE_SERVER)

@@ -66,7 +66,6 @@ _DISPUTED: dict[str, tuple[str, str | None]] = {
     "tab within": ("http://127.0.\t0.1/clip.mp4", "blocked_address"),
     "line break within": ("http://8.8.4.4\r\n@127.0.0.1/clip.mp4", "blocked_address"),
     "zero byte within": ("http://127.0.0.1%00.example.com/clip.mp4", "invalid_url"),
-    "encoded slash within": ("http://127.0.0.1%2f.example.com/clip.mp4", "invalid_url"),
     "soft hyphen within": ("http://127.0.0.1\u00ad/clip.mp4", "blocked_address"),
     "trailing dot": ("http://127.0.0.1./clip.mp4", "no_such_host"),
     "name of loopback with a trailing dot": ("http://localhost./clip.mp4", "no_such_host"),
@@ -93,4 +92,11 @@ _DISPUTED: dict[str, tuple[str, str | None]] = {
 VECTORS = (
     *(Vector(f"spelling: {name}", f"http://{host}/clip.mp4", control=None) for name, host in _SPELLINGS.items()),
     *(Vector(f"url: {name}", url, control=None, code=code) for name, (url, code) in _DISPUTED.items()),
+    Vector(
+        "url: encoded slash within",
+        "http://127.0.0.1%2f.example.com/clip.mp4",
+        control=None,
+        code="invalid_url",
+        or_code="no_such_host",
+    ),
 )
