@@ -162,7 +162,11 @@ def test_a_file_may_be_cut_off_anywhere(name: str, ground: Ground, tools: MediaT
 
 @pytest.mark.parametrize(
     "seeds",
-    [range(30), *(pytest.param(range(n, n + 100), marks=pytest.mark.slow) for n in range(1_000, 1_500, 100))],
+    [
+        range(30),
+        pytest.param(range(1_000, 1_100), marks=pytest.mark.slow),
+        *(pytest.param(range(n, n + 100), marks=pytest.mark.thorough) for n in range(1_100, 1_500, 100)),
+    ],
     ids=lambda seeds: f"from-{seeds.start}",
 )
 def test_broken_files_end_with_a_verdict(seeds: range, ground: Ground, tools: MediaTools, tmp_path: Path) -> None:
