@@ -20,10 +20,10 @@ from narralytica_ingest.media.probe import probe
 from narralytica_ingest.media.tools import find_tools
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Access, Fetched, FetchOptions
-from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest_tests.egress_lab import places
 from narralytica_ingest_tests.egress_lab.vector import Vector
 from narralytica_ingest_tests.egress_lab.words import Ask, Outcome
+from narralytica_ingest_tests.own_sites import knowing
 
 
 class SiteIE(InfoExtractor):  # type: ignore[misc]
@@ -132,14 +132,8 @@ def _fetched(url: str, folder: Path, options: FetchOptions) -> Fetched:
 def _knowing(vector: Vector) -> Iterator[None]:
     """yt-dlp, with the vector's site."""
 
-    class Knowing(Downloader):
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-            self.add_info_extractor(SiteIE())
-
     SiteIE.said = json.loads(vector.filled(json.dumps(vector.said or {})))
-    with mock.patch.object(ytdlp, "Downloader", Knowing):
+    with mock.patch.object(ytdlp, "Downloader", knowing(SiteIE)):
         yield
 
 

@@ -11,7 +11,7 @@ from narralytica_ingest.endpoints import Endpoints
 from narralytica_ingest.media.tools import MediaTools, find_tools
 from narralytica_ingest.object_store.client import make_client
 from narralytica_ingest_tests.in_process import Installation, own_bucket
-from narralytica_ingest_tests.source_server import make_streams
+from narralytica_ingest_tests.source_server import SourceServer, make_streams
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,14 @@ def tools() -> MediaTools:
 def streams(tmp_path_factory: pytest.TempPathFactory, tools: MediaTools) -> Path:
     """A folder with the clip as a file, HLS and DASH. A server reads it anew, so a test may change what it serves."""
     return make_streams(tmp_path_factory.mktemp("streams"), tools)
+
+
+@pytest.fixture
+def server() -> Iterator[SourceServer]:
+    """A source with the bundled clip at `/clip.mp4`; a module that wants another one has its own."""
+    with SourceServer() as running:
+        running.add("/clip.mp4")
+        yield running
 
 
 @pytest.fixture

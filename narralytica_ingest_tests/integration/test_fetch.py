@@ -24,8 +24,7 @@ from narralytica_ingest.media.tools import MediaTools
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
-from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import PUBLISHED, SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
@@ -310,13 +309,7 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    class Knowing(Downloader):
-        def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
-            super().__init__(parameters, exits)
-            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-            self.add_info_extractor(SiteIE())
-
-    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
+    monkeypatch.setattr(ytdlp, "Downloader", knowing(SiteIE))
     monkeypatch.setattr(SiteIE, "served", server.url("/clip.mp4"))
     return server.url("/site")
 

@@ -22,23 +22,17 @@ from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Access, Fetched, FetchEvents, FetchOptions
 from narralytica_ingest.sources.ytdlp import fetch_url, javascript_runtime
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest.sources.ytdlp.exits import Exits, exits
+from narralytica_ingest.sources.ytdlp.exits import exits
 from narralytica_ingest.sources.ytdlp.options import parameters
 from narralytica_ingest.sources.ytdlp.programs import forbid_programs
 from narralytica_ingest_tests.forward_proxy import ForwardProxy
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.socks_proxy import SocksProxy
 from narralytica_ingest_tests.source_server import SAMPLE, Asked, Resource, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
 CERTIFICATE = Path(__file__).parents[1] / "source_server" / "self_signed.pem"
 BROWSERS = pytest.mark.parametrize("impersonate", [None, "chrome"])
-
-
-@pytest.fixture
-def server() -> Iterator[SourceServer]:
-    with SourceServer() as running:
-        running.add("/clip.mp4")
-        yield running
 
 
 @pytest.fixture
@@ -173,14 +167,7 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
     """The URL of a video on it."""
-
-    class Knowing(Downloader):
-        def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
-            super().__init__(parameters, exits)
-            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-            self.add_info_extractor(SiteIE())
-
-    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
+    monkeypatch.setattr(ytdlp, "Downloader", knowing(SiteIE))
     return server.url("/site/abc")
 
 

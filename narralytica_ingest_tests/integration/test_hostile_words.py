@@ -25,10 +25,10 @@ from narralytica_ingest.redaction import safe_words
 from narralytica_ingest.shown import shown_audio, shown_metadata, shown_original
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.source_info import kept_info
-from narralytica_ingest.sources.ytdlp.downloader import Downloader
 from narralytica_ingest.store import jobs
 from narralytica_ingest_tests.hostile.words import MARK, nested, unshowable, words
 from narralytica_ingest_tests.in_process import Cli, Installation, command_line
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
 
 NOTIFY_BYTES = 8_000  # Postgres' own limit
@@ -46,13 +46,6 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
 
 @pytest.fixture
-def server() -> Iterator[SourceServer]:
-    with SourceServer() as running:
-        running.add("/clip.mp4")
-        yield running
-
-
-@pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
     with command_line(capsys) as ready:
         yield ready
@@ -65,13 +58,7 @@ Ingest = Callable[..., dict[str, Any]]
 def ingest(place: Installation, server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> Ingest:
     """Ingests a video of which the site says this, by a job with these hints. Returns the job's row."""
 
-    class Knowing(Downloader):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-            self.add_info_extractor(SiteIE())
-
-    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
+    monkeypatch.setattr(ytdlp, "Downloader", knowing(SiteIE))
 
     def ingest(said: dict[str, Any], name: str = "abc", **hints: Any) -> dict[str, Any]:
         video = {"url": server.url("/clip.mp4"), "ext": "mp4", "title": "A video"}

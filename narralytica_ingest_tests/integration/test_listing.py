@@ -12,8 +12,8 @@ from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchOptions, ListedVideo, Listing
 from narralytica_ingest.sources.ytdlp import fetch_url
 from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest.sources.ytdlp.exits import Exits
 from narralytica_ingest.sources.ytdlp.options import parameters
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
@@ -102,15 +102,7 @@ def server() -> Iterator[SourceServer]:
 
 @pytest.fixture
 def site(server: SourceServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    class Knowing(Downloader):
-        def __init__(self, parameters: Info, exits: Exits) -> None:
-            super().__init__(parameters, exits)
-            known = {"Video": VideoIE, "List": ListIE}
-            self.__dict__["_ies"] = {**known, **self.__dict__["_ies"]}
-            for extractor in known.values():
-                self.add_info_extractor(extractor())
-
-    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
+    monkeypatch.setattr(ytdlp, "Downloader", knowing(VideoIE, ListIE))
     monkeypatch.setattr(VideoIE, "media", server.add("/clip.mp4"))
     monkeypatch.setattr(ListIE, "site", server.url(""))
     monkeypatch.setattr(ListIE, "asked", [], raising=False)

@@ -2,7 +2,7 @@
 
 import errno
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ from narralytica_ingest.failures import IngestError, failure
 from narralytica_ingest.sources import ytdlp
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress, SideFile
 from narralytica_ingest.sources.ytdlp import fetch_url, side_files
-from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer, lab_options
 
 CLIP = SAMPLE.read_bytes()
@@ -35,23 +34,10 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
 
 
 @pytest.fixture
-def server() -> Iterator[SourceServer]:
-    with SourceServer() as running:
-        running.add("/clip.mp4")
-        yield running
-
-
-@pytest.fixture
 def fetched(server: SourceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Fetched]:
     """Fetches a video of which the site says this."""
 
-    class Knowing(Downloader):
-        def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
-            super().__init__(parameters, exits)
-            self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-            self.add_info_extractor(SiteIE())
-
-    monkeypatch.setattr(ytdlp, "Downloader", Knowing)
+    monkeypatch.setattr(ytdlp, "Downloader", knowing(SiteIE))
 
     def fetch(events: FetchEvents | None = None, options: dict[str, Any] = NO_RETRY, **said: Any) -> Fetched:
         monkeypatch.setattr(SiteIE, "said", {"url": server.url("/clip.mp4"), "ext": "mp4", **said}, raising=False)

@@ -10,8 +10,7 @@ from yt_dlp.extractor.common import InfoExtractor
 
 from narralytica_ingest.sources.fetching import Fetched, FetchEvents, Progress
 from narralytica_ingest.sources.ytdlp import fetch_url
-from narralytica_ingest.sources.ytdlp.downloader import Downloader
-from narralytica_ingest.sources.ytdlp.exits import Exits
+from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import SourceServer, lab_options
 
 MEDIA, PAGE = "/media.mp4", "/site/video"
@@ -44,11 +43,7 @@ class SiteIE(InfoExtractor):  # type: ignore[misc]
         return {"id": name, "title": name, "formats": [dict(each) for each in self.formats]}
 
 
-class KnowingDownloader(Downloader):
-    def __init__(self, parameters: dict[str, Any], exits: Exits) -> None:
-        super().__init__(parameters, exits)
-        self.__dict__["_ies"] = {"Site": SiteIE, **self.__dict__["_ies"]}
-        self.add_info_extractor(SiteIE())
+KnowingDownloader = knowing(SiteIE)
 
 
 def serve(
