@@ -86,7 +86,7 @@ def sent(name: str, body: bytes, folder: Path, tools: MediaTools) -> Journey:
 
 
 @pytest.mark.parametrize(
-    "hostile", [pytest.param(each, id=each.name, marks=[pytest.mark.slow] * each.slow) for each in HOSTILE]
+    "hostile", [pytest.param(each, id=each.name, marks=[pytest.mark.thorough] * each.slow) for each in HOSTILE]
 )
 def test_a_hostile_file_ends_soon_with_a_verdict_and_touches_nothing_else(
     hostile: Hostile, ground: Ground, canary: Canary, tools: MediaTools, tmp_path: Path
