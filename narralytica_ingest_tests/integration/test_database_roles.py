@@ -26,6 +26,8 @@ from narralytica_ingest_tests.integration.forbidden_statements import FORBIDDEN
 from narralytica_ingest_tests.job_table import commit_all, start, submit
 from narralytica_ingest_tests.source_server import SourceServer
 
+pytestmark = pytest.mark.slow
+
 ROLES = Path(__file__).parents[2] / "deploy" / "roles.sql"
 As = Callable[[str], Database]
 

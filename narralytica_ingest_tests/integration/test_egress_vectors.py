@@ -89,6 +89,7 @@ def test_nobody_who_is_forbidden_is_turned_to(lab: Lab, name: str) -> None:
         assert failure(vector.code).failure_class is FailureClass.PERMANENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _CONTROLS)
 def test_the_same_succeeds_where_it_is_public(lab: Lab, name: str) -> None:
     report = lab.attack(_CONTROLS[name])

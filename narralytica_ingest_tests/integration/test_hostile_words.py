@@ -31,6 +31,8 @@ from narralytica_ingest_tests.in_process import Cli, Installation, command_line
 from narralytica_ingest_tests.own_sites import knowing
 from narralytica_ingest_tests.source_server import SAMPLE, SourceServer
 
+pytestmark = pytest.mark.slow
+
 NOTIFY_BYTES = 8_000  # Postgres' own limit
 VTT = b"WEBVTT\n\n00:00.000 --> 00:02.000\nGood morning.\n"
 

@@ -30,6 +30,8 @@ from narralytica_ingest.local.own_pages import refusal
 from narralytica_ingest.local.stack import CODE_SERVER, WEBSERVER, _process
 from narralytica_ingest_tests.e2e.running import Running, running_stack
 
+pytestmark = pytest.mark.slow
+
 CHANGE = "mutation { setNuxSeen }"
 JSON = {"Content-Type": "application/json"}
 
