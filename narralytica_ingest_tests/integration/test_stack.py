@@ -118,6 +118,7 @@ def test_what_is_killed_comes_back(up: "subprocess.Popen[str]", home: Path, name
     assert wait_until(lambda: pids(home).get(name) not in (None, before), 20)
 
 
+@pytest.mark.slow
 def test_an_up_after_a_killed_one_takes_over_and_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     killed = start_up(home)

@@ -85,6 +85,7 @@ def ended_alike(opened: Opened, name: str, chosen: Chosen, share: tuple[int, int
     try_all(name, points, chosen(points), trial, share)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_kill_after_a_write_to_tables_or_bucket_leaves_no_trace(opened: Opened, share: int) -> None:
     ended_alike(opened, "from_a_url", after_own_writes, (share, SHARES))
@@ -139,6 +140,7 @@ def test_a_kill_during_the_recovery_leaves_no_trace_either(opened: Opened, first
     try_all(f"recovery after {first}", tending, after_own_writes(tending), trial)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [True, False], ids=["repeated", "left alone"])
 def test_a_kill_at_a_write_of_a_deletion_leaves_nothing_of_the_video(opened: Opened, repeated: bool) -> None:
     laboratory = opened("deletion")

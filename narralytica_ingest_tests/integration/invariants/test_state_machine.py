@@ -19,6 +19,7 @@ def connections(endpoints: Endpoints) -> Iterator[Connections]:
         yield all_three
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a violation takes minutes to be made short
 def test_the_invariants_hold_whatever_happens(connections: Connections) -> None:
     run_state_machine_as_test(machine_on(connections), settings=CI)

@@ -116,7 +116,7 @@ def test_what_is_read_more_slowly_than_it_comes_is_not_kept_in_memory(folder: Pa
 
     with talking(pour) as (url, _), pytest.raises(Enough):
         fetch_url(url, folder, lab_options(access=Access(impersonate="chrome")), FetchEvents(read_slowly))
-    assert max(ahead) < 16 << 20  # curl's buffers and the sockets'
+    assert max(ahead) < 32 << 20, max(ahead)  # curl's buffers, and those of the sockets before and behind the guard
 
 
 @BROWSERS
